@@ -1,0 +1,140 @@
+"""A service's life: read the settings, run, drain on a signal, exit with a code that tells.
+
+Exit codes: 0 drained after SIGTERM or SIGINT, 1 a bug or a drain that took too long,
+2 misconfigured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import uvloop
+
+from . import logs, settings
+
+S = TypeVar("S", bound=settings.Common)
+T = TypeVar("T")
+
+GRACE = 10.0
+"""Seconds that draining may take after SIGTERM before the process gives up and exits 1."""
+
+
+def run(
+    service: str, kind: type[S], serve: Callable[[S, asyncio.Event], Awaitable[None]]
+) -> NoReturn:
+    """Run `serve(settings, stop)` until it returns, and exit the process.
+
+    `stop` is set by SIGTERM or SIGINT; `serve` then drains and returns within `GRACE`. A
+    second signal exits at once.
+    """
+    config = configure(service, kind, sys.argv[1:])
+    log = logs.get(service)
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+
+        def on_signal(name: str) -> None:
+            if stop.is_set():
+                log.error("stopped at once by a second signal", signal=name)
+                sys.stderr.flush()
+                os._exit(1)
+            log.info("stopping", signal=name)
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal, number.name)
+        log.info("started", pid=os.getpid())
+        serving = asyncio.ensure_future(serve(config, stop))
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            await asyncio.wait([serving], timeout=GRACE)
+        stopping.cancel()
+        if not serving.done():
+            log.error("draining took too long", seconds=GRACE)
+            await end(serving, within=1.0)
+            return 1
+        serving.result()
+        log.info("stopped")
+        return 0
+
+    # What stands after start-up lives as long as the process: keep it out of every collection,
+    # and collect seldom, since the frames in flight are many and none of them forms a cycle.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            status = runner.run(main())
+    except Exception:
+        log.error("failed", exc_info=True)
+        status = 1
+    sys.exit(status)
+
+
+def configure(service: str, kind: type[S], arguments: list[str]) -> S:
+    """Read the settings from the environment and set up the logs.
+
+    Exits with status 0 after `--help` and with 2, one line per mistake, when something is
+    wrong.
+    """
+    if "--help" in arguments or "-h" in arguments:
+        print(f"usage: python -m {service}\n\nSettings are environment variables:\n")
+        print(settings.describe(kind))
+        sys.exit(0)
+    if arguments:
+        print(f"{service}: unknown argument {arguments[0]!r}; see --help", file=sys.stderr)
+        sys.exit(2)
+    try:
+        config = settings.load(kind, service, os.environ)
+    except settings.SettingsError as error:
+        for mistake in error.mistakes:
+            print(f"{service}: {mistake}", file=sys.stderr)
+        sys.exit(2)
+    logs.configure(config.log_level, config.log_format)
+    return config
+
+
+async def end(task: asyncio.Future[Any], within: float = 5.0) -> None:
+    """Cancel `task` until it is done; its result or error is dropped.
+
+    Cancelling once is not enough on Python 3.11, where `asyncio.timeout()` can swallow a
+    cancellation that arrives in the same turn as its own (cpython #86296).
+    """
+    deadline = asyncio.get_running_loop().time() + within
+    while not task.done() and asyncio.get_running_loop().time() < deadline:
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+    if task.done() and not task.cancelled():
+        task.exception()
+
+
+async def until(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait for `stop`, at most `seconds`; tell whether it is set."""
+    if seconds > 0 and not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+    return stop.is_set()
+
+
+async def first(*jobs: Coroutine[Any, Any, Any]) -> None:
+    """Run `jobs` side by side until one returns or raises, then end the others.
+
+    Raises what that first one raised.
+    """
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            await end(task)

@@ -1,0 +1,64 @@
+"""Parse `[feed=]url` lists, and give each URL a short, stable name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from .settings import redact, url
+
+DEFAULT_FEED = "default"
+
+
+class Peer(NamedTuple):
+    """A WebSocket peer of a feed: where it is, and its name in keys, logs and metrics."""
+
+    feed: str
+    name: str
+    url: str
+
+
+def peers(*, repeatable: bool) -> Callable[[str], tuple[Peer, ...]]:
+    """Make a parser of `[feed=]url` separated by spaces, with ws:// or wss:// URLs.
+
+    A peer is named by its URL's host, port and path, so that the name says where it is, holds
+    no secret, and stays the same over restarts; what would be equal gets `#2`, `#3`, … if
+    `repeatable`, and is a mistake otherwise.
+    """
+    check = url("ws", "wss")
+
+    def parse(value: str) -> tuple[Peer, ...]:
+        found: list[Peer] = []
+        for word in value.split():
+            feed, address = DEFAULT_FEED, word
+            match = re.match(r"([^=:/?#]*)=(.*)", word, re.DOTALL)
+            if match:
+                feed, address = match.groups()
+                if not re.fullmatch(r"[\w.-]{1,64}", feed):
+                    raise ValueError(
+                        f"{feed!r} is not a feed's name (1 to 64 letters, digits, _ . -)"
+                    )
+            check(address)
+            name = _name(address)
+            taken = {peer.name for peer in found if peer.feed == feed}
+            if name in taken and not repeatable:
+                raise ValueError(f"{redact(address)!r} is named twice for the feed {feed!r}")
+            serial = 2
+            while name in taken:
+                name = f"{_name(address)}#{serial}"
+                serial += 1
+            found.append(Peer(feed, name, address))
+        if not found:
+            raise ValueError("names no URL")
+        return tuple(found)
+
+    return parse
+
+
+def _name(address: str) -> str:
+    parts = urlsplit(address)
+    port = f":{parts.port}" if parts.port else ""
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return re.sub(r"[^\w.:/\[\]-]", "_", f"{host}{port}{parts.path.rstrip('/')}")

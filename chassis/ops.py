@@ -1,0 +1,75 @@
+"""The ops endpoint: /metrics, /healthz and /readyz, served in the service's own event loop.
+
+Being in the same loop is the point: a service that no longer turns its loop does not answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from .logs import Log
+
+Readiness = Callable[[], Mapping[str, Any]]
+"""Tells the state of the service; `ready` is a bool, the rest explains it."""
+
+
+def respond(status: HTTPStatus, body: bytes, content_type: str) -> Response:
+    """Make a plain HTTP response, after which websockets closes the connection."""
+    headers = Headers(
+        {
+            "Content-Type": content_type,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "Connection": "close",
+        }
+    )
+    return Response(status.value, status.phrase, headers, body)
+
+
+def respond_json(status: HTTPStatus, value: Any) -> Response:
+    """Make an HTTP response that carries `value` as JSON."""
+    return respond(status, orjson.dumps(value) + b"\n", "application/json")
+
+
+def answer(path: str, readiness: Readiness) -> Response:
+    """Answer a GET of `path`."""
+    match path.partition("?")[0]:
+        case "/metrics":
+            return respond(HTTPStatus.OK, generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
+        case "/healthz":
+            return respond_json(HTTPStatus.OK, {"alive": True})
+        case "/readyz":
+            state = readiness()
+            status = HTTPStatus.OK if state["ready"] else HTTPStatus.SERVICE_UNAVAILABLE
+            return respond_json(status, state)
+    return respond_json(HTTPStatus.NOT_FOUND, {"error": "try /metrics, /healthz or /readyz"})
+
+
+@contextlib.asynccontextmanager
+async def endpoint(host: str, port: int, readiness: Readiness, log: Log) -> AsyncIterator[int]:
+    """Serve the ops endpoint inside the `async with` block; yields the port it listens on."""
+
+    def process_request(_connection: ServerConnection, request: Request) -> Response:
+        return answer(request.path, readiness)
+
+    async def refuse(connection: ServerConnection) -> None:
+        await connection.close()
+
+    quiet = logging.getLogger("websockets.ops")
+    quiet.setLevel(logging.CRITICAL)
+    async with serve(
+        refuse, host, port, process_request=process_request, compression=None, logger=quiet
+    ) as server:
+        bound: int = next(iter(server.sockets)).getsockname()[1]
+        log.info("ops endpoint listens", host=host, port=bound)
+        yield bound

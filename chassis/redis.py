@@ -1,0 +1,168 @@
+"""The link to Redis: clients with the right options, and patience with a server that is away.
+
+redis-py retries by itself, and a retried XADD writes twice; so retries are off and `Link.patiently`
+decides. RESP3's maintenance notifications may hand a left-over reply to the next caller, so
+the protocol is 2. Blocking reads have a client of their own, because `socket_timeout` must
+exceed the time they block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from prometheus_client import Counter, Gauge
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
+
+from .backoff import Backoff
+from .logs import Log
+
+T = TypeVar("T")
+
+DRAIN = 5.0
+"""Seconds that a stopping service waits for a Redis that is away."""
+
+BLOCK_MS = 1000
+"""Milliseconds that a blocking read waits for something new."""
+
+_TRANSIENT_WORDS = (
+    "OOM", "MISCONF", "LOADING", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN",
+    "NOREPLICAS", "BUSY", "NOAUTH", "WRONGPASS",
+)  # fmt: skip
+
+UP = Gauge("redis_up", "1 while Redis answers this process, else 0")
+FAILURES = Counter("redis_failures", "Redis commands that failed and were tried again", ["reason"])
+for _reason in ("connection", "timeout", "memory", "refused"):
+    FAILURES.labels(_reason)
+
+
+class Unavailable(Exception):
+    """Redis was away for too long while the service was stopping."""
+
+
+def transient(error: BaseException) -> str | None:
+    """Give the reason (a label value) if trying again may help, else None."""
+    match error:
+        case TimeoutError() | asyncio.TimeoutError():
+            return "timeout"
+        case OutOfMemoryError():
+            return "memory"
+        case BusyLoadingError() | ReadOnlyError():
+            return "refused"
+        case ConnectionError() | OSError():
+            return "connection"
+        case ResponseError():
+            message = str(error)
+            if message.startswith("OOM") or "OOM command not allowed" in message:
+                return "memory"
+            if message.startswith(_TRANSIENT_WORDS) or "MISCONF" in message:
+                return "refused"
+    return None
+
+
+class Link:
+    """One process's link to Redis.
+
+    `client` is for commands that answer at once, `reader` for blocking reads; replies of XREAD,
+    XRANGE and XREVRANGE come as flat lists (field, value, field, value, …), not as dicts, which
+    is faster and keeps the order of fields.
+    """
+
+    def __init__(self, url: str, log: Log, *, timeout: float, stop: asyncio.Event) -> None:
+        """Prepare clients; nothing connects yet.
+
+        `timeout` is seconds for one command; patience ends `DRAIN` seconds after `stop`.
+        """
+        self._log = log
+        self._stop = stop
+        self._stopped: float | None = None
+        # Any: redis-py types replies as bytes or str, as dicts and so on; here they are bytes,
+        # and those of the streams are lists.
+        self.client: Any = _client(url, timeout)
+        self.reader: Any = _client(url, timeout + BLOCK_MS / 1000)
+        self._down_since: float | None = None
+        self.answered = False
+        """Whether Redis has ever answered."""
+        UP.set(0)
+
+    @property
+    def up(self) -> bool:
+        """Whether the last command was answered."""
+        return self.answered and self._down_since is None
+
+    async def patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Await `operation()` until Redis accepts it, and return its result.
+
+        It may run more than once although an earlier try took effect, so it must be harmless
+        to repeat. Raises what no repetition can mend, and Unavailable when the service is to
+        stop and Redis is still away.
+        """
+        backoff = Backoff(0.05, 1.0)
+        while True:
+            try:
+                result = await operation()
+            except Exception as error:
+                reason = transient(error)
+                if reason is None:
+                    raise
+                self.failed(error, reason)
+                if self._stop.is_set():
+                    self._stopped = self._stopped or time.monotonic()
+                    if time.monotonic() - self._stopped > DRAIN:
+                        raise Unavailable(str(error)) from error
+                await asyncio.sleep(backoff.delay())
+            else:
+                self.succeeded()
+                return result
+
+    def failed(self, error: BaseException, reason: str) -> None:
+        """Note a failure; only the first of an outage is logged."""
+        FAILURES.labels(reason).inc()
+        if self._down_since is None:
+            self._down_since = time.monotonic()
+            UP.set(0)
+            self._log.warning("waiting for Redis", reason=reason, error=str(error))
+
+    def succeeded(self) -> None:
+        """Note an answer, which ends an outage."""
+        if self._down_since is not None:
+            seconds = round(time.monotonic() - self._down_since, 3)
+            self._down_since = None
+            self._log.info("Redis answers again", seconds=seconds)
+        self.answered = True
+        UP.set(1)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.client.aclose()
+        await self.reader.aclose()
+
+
+def _client(url: str, timeout: float) -> Redis:
+    client: Redis = Redis.from_url(
+        url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        socket_read_size=256 * 1024,
+    )
+    for command in ("XREAD", "XRANGE", "XREVRANGE"):
+        client.set_response_callback(command, _as_is)
+    return client
+
+
+def _as_is(response: Any, **_options: Any) -> Any:
+    return response

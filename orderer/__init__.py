@@ -1,0 +1,1 @@
+"""The orderer: holds the reordering buffer and publishes contiguous ids."""

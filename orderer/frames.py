@@ -1,0 +1,49 @@
+"""Read the sequence number out of a frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+LARGEST = 2**63 - 1
+"""The largest id: Redis entry ids and most languages' integers end near it."""
+
+REASONS = ("json", "object", "missing", "type", "range", "oversized", "stray")
+"""Why a frame is not accepted.
+
+json: not JSON (bad UTF-8 included); object: JSON, but not an object; missing: no such field;
+type: not an integer (true, 1.0, "1", null); range: negative or above 2^63−1; oversized: above
+the ingestor's limit; stray: an id far from all others that nothing else came to confirm.
+"""
+
+
+class Rejected(Exception):
+    """A frame without a usable sequence number; `reason` is one of `REASONS`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def sequence_number(frame: bytes, field: str) -> int:
+    """Get the id, 0 … 2^63−1, from the JSON object in `frame`; raise Rejected otherwise.
+
+    Of duplicate keys the last wins. An integer beyond 64 bits reads as a float, hence `type`.
+    """
+    try:
+        value = orjson.loads(frame)[field]
+    except (orjson.JSONDecodeError, TypeError, KeyError, IndexError):
+        raise Rejected(_why(frame)) from None
+    # `true` is an int to isinstance().
+    if type(value) is int and 0 <= value <= LARGEST:
+        return value
+    raise Rejected("range" if type(value) is int else "type")
+
+
+def _why(frame: bytes) -> str:
+    try:
+        value: Any = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return "json"
+    return "missing" if isinstance(value, dict) else "object"

@@ -1,0 +1,295 @@
+"""What the orderer keeps in Redis for one feed: the output, the checkpoint and the gap ledger."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from chassis import keys, times
+from chassis.lease import Lease
+from chassis.redis import Link
+
+from .reorder import Cause, Gap, Output, Run
+
+COMMIT_LUA = resources.files(__package__).joinpath("commit.lua").read_text()
+
+RUN_MESSAGES = 1000
+"""Messages in one entry of the output; Lua passes on a few thousand values at most."""
+
+COMMIT_MESSAGES = 4000
+"""Messages in one commit, roughly; beyond, the rest goes into the next."""
+
+LEDGER_LENGTH = 100_000
+"""Entries in the gap ledger, roughly, before the oldest go."""
+
+UNTOLD = b"*"
+"""Stands for the connected lines as long as no entry of the input has told about any."""
+
+REJECTED_LENGTH = 1000
+"""Entries in the stream of rejected frames."""
+
+REJECTED_BYTES = 4096
+"""Bytes of a rejected frame that are kept."""
+
+
+class Superseded(Exception):
+    """This orderer may not write: its lease or its view of the output is out of date."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The checkpoint of one feed."""
+
+    incarnation: bytes
+    epoch: int
+    next: int | None
+    raw: bytes
+    seen: bytes
+    lines: list[str] | None
+    """The lines that were connected at `seen`; None when nobody has told."""
+    gaps: list[Gap]
+    """The ledger's latest gaps of this epoch, by ids."""
+
+
+class Journal:
+    """Read and write one feed's output; all methods raise what the Redis client raises."""
+
+    def __init__(self, link: Link, feed: str, lease: Lease) -> None:
+        self.feed = feed
+        self._link = link
+        self._lease = lease
+        self._commit = link.client.register_script(COMMIT_LUA)
+        self._keys = [lease.key, keys.order(feed), keys.ordered(feed), keys.gaps(feed)]
+        self._serial = 0
+        self._incarnation = b""
+        self._epoch = b""
+        self._next = b""
+
+    async def load(self) -> State:
+        """Read the checkpoint; without one, begin a new incarnation.
+
+        A new incarnation numbers its epochs above whatever the output stream holds.
+        """
+        client = self._link.client
+        order = keys.order(self.feed)
+        fields = await client.hgetall(order)
+        if keys.ORDER_INCARNATION not in fields:
+            last = await client.xrevrange(keys.ordered(self.feed), count=1)
+            epoch = int(last[0][0].partition(b"-")[0]) + 1 if last else 1
+            pipeline = client.pipeline(transaction=True)
+            pipeline.hsetnx(order, keys.ORDER_EPOCH, epoch)
+            pipeline.hsetnx(order, keys.ORDER_NEXT, "")
+            pipeline.hsetnx(order, keys.ORDER_INCARNATION, secrets.token_hex(8))
+            await pipeline.execute()
+            fields = await client.hgetall(order)
+        self._incarnation = fields[keys.ORDER_INCARNATION]
+        self._epoch = fields[keys.ORDER_EPOCH]
+        self._next = fields[keys.ORDER_NEXT]
+        epoch = int(self._epoch)
+        ledger = await client.xrevrange(keys.gaps(self.feed), count=10_000)
+        gaps = [_read_gap(entry, values) for entry, values in ledger]
+        lines = fields.get(keys.ORDER_LINES, UNTOLD)
+        return State(
+            incarnation=self._incarnation,
+            epoch=epoch,
+            next=int(self._next) if self._next else None,
+            raw=fields.get(keys.ORDER_RAW, b"0-0"),
+            seen=fields.get(keys.ORDER_SEEN, b"0-0"),
+            lines=None if lines == UNTOLD else lines.decode().split(),
+            gaps=sorted((gap for gap in gaps if gap.epoch == epoch), key=lambda gap: gap.first),
+        )
+
+    async def lost(self) -> bool:
+        """Tell whether Redis has lost the numbering that this journal continues."""
+        found = await self._link.client.hget(keys.order(self.feed), keys.ORDER_INCARNATION)
+        return bool(found != self._incarnation)
+
+    async def commit(
+        self,
+        outputs: Sequence[Output],
+        amended: Iterable[Gap],
+        *,
+        raw: bytes,
+        seen: bytes,
+        lines: Iterable[str] | None,
+        before: tuple[bytes, bytes],
+    ) -> None:
+        """Publish `outputs` in order, and save the checkpoint with the last of them.
+
+        `raw` and `seen` are the checkpoint after all of them, `before` is the one before, which
+        stays in force until the last part is written; each part is atomic. `amended` gaps have
+        their ledger entry renewed. Raises Superseded when another orderer has taken over.
+        """
+        parts = list(_parts(outputs)) or [[]]
+        connected = UNTOLD if lines is None else " ".join(sorted(lines)).encode()
+        for part in parts[:-1]:
+            await self._commit_part(part, [], *before, connected)
+        gaps = [gap for gap in amended if gap.entry]
+        fresh = [gap for gap in amended if not gap.entry and gap not in set(outputs)]
+        await self._commit_part(parts[-1], [*gaps, *fresh], raw, seen, connected)
+
+    async def _commit_part(
+        self, part: list[Output], amended: list[Gap], raw: bytes, seen: bytes, lines: bytes
+    ) -> None:
+        runs: list[Any] = []
+        ledger = [*(item for item in part if isinstance(item, Gap)), *amended]
+        epoch, following = self._epoch, self._next
+        count = 0
+        for item in part:
+            if isinstance(item, Run):
+                count += 1
+                following = b"%d" % (item.first + len(item.frames))
+                runs += _run_arguments(item)
+            elif isinstance(item, Gap):
+                following = b"%d" % (item.last + 1)
+            else:
+                epoch = b"%d" % item.epoch
+                following = b"" if item.next is None else b"%d" % item.next
+        self._serial += 1
+        arguments = [
+            self._lease.value, self._incarnation, self._epoch, self._next,
+            epoch, following, raw, seen, lines,
+            f"{self._lease.value}#{self._serial}", LEDGER_LENGTH, count, *runs, len(ledger),
+        ]  # fmt: skip
+        for gap in ledger:
+            arguments += _gap_arguments(gap)
+
+        async def call() -> list[bytes]:
+            reply: list[bytes] = await self._commit(keys=self._keys, args=arguments)
+            return reply
+
+        verdict, *entries = await self._link.patiently(call)
+        if verdict in (b"fenced", b"moved"):
+            raise Superseded(verdict.decode())
+        self._epoch, self._next = epoch, following
+        if verdict == b"done before" and ledger:
+            entries = await self._link.patiently(lambda: self._find_entries(ledger))
+        for gap, entry in zip(ledger, entries, strict=True):
+            gap.entry = entry
+
+    async def _find_entries(self, ledger: list[Gap]) -> list[bytes]:
+        """Look up the ledger's entries, when the reply that named them was lost."""
+        found = await self._link.client.xrevrange(keys.gaps(self.feed), count=2 * len(ledger) + 100)
+        by_range = {}
+        for entry, values in reversed(found):
+            gap = _read_gap(entry, values)
+            by_range[gap.epoch, gap.first] = entry
+        return [by_range.get((gap.epoch, gap.first), b"") for gap in ledger]
+
+    async def recall(self, epoch: int, ids: list[int]) -> dict[int, bytes]:
+        """Fetch the frames that the output holds under `ids` of `epoch`; some may be gone."""
+        found: dict[int, bytes] = {}
+        client = self._link.client
+        for seq in sorted(ids):
+            if seq in found:
+                continue
+            entries = await client.xrange(
+                keys.ordered(self.feed), f"{epoch}-{seq}", f"{epoch}-{2**64 - 1}", count=1
+            )
+            for _, values in entries:
+                found.update(zip(map(int, values[2::2]), values[3::2], strict=True))
+        return {seq: found[seq] for seq in ids if seq in found}
+
+    async def trim(self, raw: bytes) -> None:
+        """Drop the entries of the input below the checkpoint `raw`."""
+        await self._link.client.xtrim(keys.raw(self.feed), minid=raw, approximate=False)
+
+    async def park(self, rejected: Iterable[tuple[str, bytes, bytes]]) -> None:
+        """Keep rejected frames for inspection: (reason, line, frame) each."""
+        pipeline = self._link.client.pipeline(transaction=False)
+        for reason, line, frame in rejected:
+            pipeline.xadd(
+                keys.rejected(self.feed),
+                {
+                    keys.REJECTED_REASON: reason,
+                    keys.REJECTED_LINE: line,
+                    keys.REJECTED_SIZE: len(frame),
+                    keys.REJECTED_FRAME: frame[:REJECTED_BYTES],
+                },
+                maxlen=REJECTED_LENGTH,
+            )
+        await pipeline.execute()
+
+    async def tell(self, status: dict[str, Any]) -> None:
+        """Leave a note on what is in memory, for `python -m orderer status`."""
+        await self._link.client.hset(
+            keys.order(self.feed), keys.ORDER_STATUS.decode(), orjson.dumps(status)
+        )
+
+
+def _parts(outputs: Sequence[Output]) -> Iterable[list[Output]]:
+    """Cut `outputs` into commits, and runs into entries, that are not too long.
+
+    A gap is never the last of a part but of the very last: it goes with the run that it
+    makes way for.
+    """
+    part: list[Output] = []
+    messages = 0
+    for item in outputs:
+        if not isinstance(item, Run):
+            part.append(item)
+            continue
+        for start in range(0, len(item.frames), RUN_MESSAGES):
+            stop = start + RUN_MESSAGES
+            frames = item.frames[start:stop]
+            part.append(Run(item.epoch, item.first + start, frames, item.batches[start:stop]))
+            messages += len(frames)
+            if messages >= COMMIT_MESSAGES:
+                yield part
+                part = []
+                messages = 0
+    if part:
+        yield part
+
+
+def _run_arguments(run: Run) -> list[Any]:
+    """Lay out a run for the script: entry id, number of values, values."""
+    last = run.first + len(run.frames) - 1
+    stretches = [(batch.time, len(list(group))) for batch, group in groupby(run.batches)]
+    arguments: list[Any] = [None] * (2 * len(run.frames))
+    arguments[0::2] = range(run.first, last + 1)
+    arguments[1::2] = run.frames
+    return [
+        f"{run.epoch}-{last}", len(arguments) + 2, keys.T, times.pack(stretches), *arguments
+    ]  # fmt: skip
+
+
+def _gap_arguments(gap: Gap) -> list[Any]:
+    """Lay out a ledger entry for the script: entry replaced, number of values, values."""
+    values = [
+        keys.GAP_EPOCH, gap.epoch,
+        keys.GAP_FIRST, gap.first,
+        keys.GAP_LAST, gap.last,
+        keys.GAP_OPENED, gap.since,
+        keys.GAP_CLOSED, gap.closed,
+        keys.GAP_CAUSE, gap.cause.value,
+        keys.GAP_LATE, gap.late,
+    ]  # fmt: skip
+    return [gap.entry, len(values), *values]
+
+
+def _read_gap(entry: bytes, values: list[bytes]) -> Gap:
+    fields = dict(zip(values[0::2], values[1::2], strict=True))
+    return Gap(
+        epoch=int(fields[keys.GAP_EPOCH]),
+        first=int(fields[keys.GAP_FIRST]),
+        last=int(fields[keys.GAP_LAST]),
+        opened=None,
+        since=int(fields[keys.GAP_OPENED]),
+        closed=int(fields[keys.GAP_CLOSED]),
+        cause=Cause(fields[keys.GAP_CAUSE].decode()),
+        late=int(fields[keys.GAP_LATE]),
+        entry=entry,
+    )
+
+
+def now_us() -> int:
+    """Tell the time, µs since 1970."""
+    return time.time_ns() // 1000

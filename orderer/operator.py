@@ -1,0 +1,152 @@
+"""The operator's verbs: `python -m orderer status|skip|reset [feed]`.
+
+`skip` and `reset` take the lease away from the orderer at work, rebuild its buffer from the
+checkpoint, decide, publish, and give the lease back; the orderer at work sees that it has been
+superseded and goes on from the new checkpoint. So they are as exact as the orderer itself,
+and work when no orderer runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from typing import Any
+
+import orjson
+
+from chassis import keys, logs
+from chassis.lease import Lease, instance_name
+from chassis.redis import Link
+from chassis.settings import SettingsError, load
+
+from .feed import Feed
+from .service import ROLE
+from .settings import Settings
+
+SEIZED = 30.0
+"""Seconds for which a verb holds the lease at most."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run a verb; returns the exit status: 0 done, 1 nothing to do or no such feed, 2 misuse."""
+    parser = argparse.ArgumentParser(prog="python -m orderer", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for verb, text in (
+        ("status", "show where each feed stands"),
+        ("skip", "give up the oldest open gap of a feed"),
+        ("reset", "begin a new numbering: give up all that is missing, expect a first id anew"),
+    ):
+        command = verbs.add_parser(verb, help=text, description=text)
+        command.add_argument("feed", nargs="?", help="name of the feed; may be left out if one")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load(Settings, "orderer", os.environ)
+    except SettingsError as error:
+        for mistake in error.mistakes:
+            print(f"orderer: {mistake}", file=sys.stderr)
+        return 2
+    logs.configure("error", "text")
+    return asyncio.run(_run(options.verb, options.feed, settings))
+
+
+async def _run(verb: str, feed: str | None, settings: Settings) -> int:
+    log = logs.get("orderer")
+    # Nobody waits for a Redis that is away at a prompt: patience ends at once.
+    stop = asyncio.Event()
+    stop.set()
+    link = Link(settings.redis_url, log, timeout=5.0, stop=stop)
+    try:
+        feeds = sorted(name.decode() for name in await link.client.smembers(keys.FEEDS))
+        if feed is not None and feed not in feeds:
+            print(f"no such feed: {feed}; there are: {', '.join(feeds) or 'none'}", file=sys.stderr)
+            return 1
+        if verb == "status":
+            print(await _status(link, [feed] if feed else feeds))
+            return 0
+        if feed is None and len(feeds) != 1:
+            print(f"which feed? there are: {', '.join(feeds) or 'none'}", file=sys.stderr)
+            return 1
+        return await _decide(verb, feed or feeds[0], link, settings)
+    except Exception as error:
+        print(f"orderer: {error}", file=sys.stderr)
+        return 1
+    finally:
+        await link.close()
+
+
+async def _decide(verb: str, feed: str, link: Link, settings: Settings) -> int:
+    lease = Lease(link, feed, ROLE, instance_name(), SEIZED)
+    await lease.seize()
+    try:
+        ordering = Feed(link, feed, lease, settings, logs.get("orderer"))
+        await ordering.load()
+        await ordering.catch_up()
+        reorder = ordering.reorder
+        before = reorder.next
+        if verb == "reset":
+            reorder.reset()
+        elif not reorder.skip():
+            print(f"{feed}: no gap is open; next is {reorder.next}")
+            return 1
+        await ordering.publish()
+        if verb == "reset":
+            print(f"{feed}: epoch {reorder.epoch} begun; next was {before}")
+        else:
+            print(f"{feed}: skipped; next was {before}, is {reorder.next}")
+        return 0
+    finally:
+        await lease.release()
+
+
+async def _status(link: Link, feeds: list[str]) -> str:
+    if not feeds:
+        return "no feed has been connected yet"
+    return "\n\n".join([await _describe(link, feed) for feed in feeds])
+
+
+async def _describe(link: Link, feed: str) -> str:
+    """Describe one feed for a person."""
+    client = link.client
+    fields = await client.hgetall(keys.order(feed))
+    holder = await client.get(keys.lease(feed, ROLE))
+    newest = await client.xrevrange(keys.raw(feed), count=1)
+    waiting = await client.xlen(keys.raw(feed))
+    status: dict[str, Any] = orjson.loads(fields.get(keys.ORDER_STATUS, b"{}"))
+    rows = [
+        ("orderer", holder.decode() if holder else "none active"),
+        ("epoch", fields.get(keys.ORDER_EPOCH, b"-").decode()),
+        ("next id", fields.get(keys.ORDER_NEXT, b"").decode() or "not known yet"),
+        ("held", str(status.get("held", 0)) + (", FULL: waiting for you" * bool(status.get("full")))),
+        ("lines", ", ".join(status.get("lines", [])) or "none connected"),
+        ("lag", _lag(fields.get(keys.ORDER_SEEN, b"0-0"), newest)),
+        ("raw", f"{waiting} entries kept"),
+        ("time-out", _timeout(status)),
+        ("open gaps", str(status.get("open_gaps", 0))),
+    ]
+    lines = [f"feed {feed}"]
+    lines += [f"  {name:<10} {value}" for name, value in rows]
+    for gap in status.get("gaps", []):
+        count = gap["last"] - gap["first"] + 1
+        lines.append(f"    {gap['first']} … {gap['last']} ({count} ids), open for {gap['age']:.1f} s")
+    if "time" in status:
+        lines.append(f"  (as of {max(0.0, time.time() - status['time'] / 1e6):.1f} s ago)")
+    return "\n".join(lines)
+
+
+def _lag(seen: bytes, newest: list[Any]) -> str:
+    if not newest:
+        return "none"
+    last = int(newest[0][0].partition(b"-")[0])
+    behind = (last - int(seen.partition(b"-")[0])) / 1000
+    return f"{behind:.3f} s behind the newest frame" if behind > 0 else "none"
+
+
+def _timeout(status: dict[str, Any]) -> str:
+    if "timeout" not in status:
+        return "not known yet"
+    if status["timeout"] is None:
+        return "never"
+    return f"{status['timeout']:.3f} s; {100 * status['caught']:.2f} % of late frames came within it"

@@ -1,0 +1,43 @@
+"""The ingestor's metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+from chassis.metrics import SIZES, Histogram
+
+LABELS = ["feed", "line"]
+ENDINGS = ("closed", "dropped", "refused", "idle", "stopped")
+"""Why a connection ended: closed by the peer with 1000 or 1001; dropped: any other end; refused:
+there never was one; idle: nothing was heard; stopped: by us."""
+
+FRAMES = Counter("ingestor_frames", "Frames received and written to Redis", LABELS)
+BYTES = Counter("ingestor_bytes", "Bytes in those frames", LABELS)
+REJECTED = Counter("ingestor_rejected", "Frames that were not accepted", [*LABELS, "reason"])
+CONNECTED = Gauge("ingestor_connected", "1 while the line is connected, else 0", LABELS)
+ENDED = Counter("ingestor_disconnects", "Connections that ended, by how", [*LABELS, "ending"])
+PAUSED = Gauge(
+    "ingestor_paused", "1 while the feed is not read because the backlog is full", LABELS
+)
+BACKLOG = Gauge("ingestor_backlog", "Frames in Redis that the orderer has not read yet", LABELS)
+HEARD = Gauge(
+    "ingestor_last_frame_timestamp_seconds", "When the last frame came; 0 = none yet", LABELS
+)
+BATCH = Histogram("ingestor_batch_messages", "Frames in a batch", LABELS, SIZES)
+WRITE = Histogram("ingestor_write_seconds", "Time that writing a batch took", LABELS)
+
+
+class LineMetrics:
+    """The metrics of one line, every series made at once so that it starts at 0."""
+
+    def __init__(self, feed: str, line: str) -> None:
+        self.frames = FRAMES.labels(feed, line)
+        self.bytes = BYTES.labels(feed, line)
+        self.oversized = REJECTED.labels(feed, line, "oversized")
+        self.connected = CONNECTED.labels(feed, line)
+        self.ended = {ending: ENDED.labels(feed, line, ending) for ending in ENDINGS}
+        self.paused = PAUSED.labels(feed, line)
+        self.backlog = BACKLOG.labels(feed, line)
+        self.heard = HEARD.labels(feed, line)
+        self.batch = BATCH.labels(feed, line)
+        self.write = WRITE.labels(feed, line)

@@ -1,0 +1,1 @@
+"""The publisher: forwards the messages in order to their endpoints."""

@@ -1,0 +1,101 @@
+"""A sink's confirmed position in `ordered`, and the trimming of what lies far behind it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from chassis import keys
+from chassis.redis import Link
+
+START = b"0-0"
+"""The position before the first entry."""
+
+MARKS = 64
+"""Marks that the retention is divided by; trimming is that exact."""
+
+
+class Position:
+    """Where a sink stands, in Redis; all methods raise what the Redis client raises."""
+
+    def __init__(
+        self, link: Link, feed: str, sink: str, others: Sequence[str], retain: int
+    ) -> None:
+        """Describe the position of `sink`; `others` are the other sinks of the feed."""
+        self.confirmed = START
+        self._link = link
+        self._feed = feed
+        self._key = keys.sink(feed, sink)
+        self._others = [keys.sink(feed, other) for other in others]
+        self._retain = retain
+        self._incarnation: bytes | None = None
+        self._total = 0
+        self._marks: deque[tuple[int, bytes]] = deque()
+
+    async def load(self) -> bool:
+        """Read the position; returns False when it belongs to a numbering that Redis lost.
+
+        The position then is before the first entry.
+        """
+        stored = await self._link.client.hgetall(self._key)
+        self._incarnation = await self._current()
+        known = stored.get(keys.SINK_INCARNATION)
+        lost = known is not None and known != self._incarnation
+        self.confirmed = START if lost else stored.get(keys.SINK_POSITION, START)
+        self._total = 0
+        self._marks = deque([(0, self.confirmed)])
+        return not lost
+
+    async def lost(self) -> bool:
+        """Tell whether Redis has lost the numbering that this position belongs to."""
+        current = await self._current()
+        if self._incarnation is None:
+            self._incarnation = current
+        return current != self._incarnation
+
+    async def _current(self) -> bytes | None:
+        current: bytes | None = await self._link.client.hget(
+            keys.order(self._feed), keys.ORDER_INCARNATION
+        )
+        return current
+
+    async def save(self, confirmed: bytes, messages: int) -> None:
+        """Advance to the entry `confirmed`, which is `messages` farther on."""
+        values = {keys.SINK_POSITION.decode(): confirmed}
+        if self._incarnation is not None:
+            values[keys.SINK_INCARNATION.decode()] = self._incarnation
+        await self._link.client.hset(self._key, mapping=values)
+        self.confirmed = confirmed
+        self._total += messages
+        if self._total - self._marks[-1][0] >= max(1, self._retain // MARKS):
+            self._marks.append((self._total, confirmed))
+
+    async def oldest_unconfirmed(self) -> int | None:
+        """Tell when the oldest message behind the position was received, µs, if there is one."""
+        entries = await self._link.client.xrange(
+            keys.ordered(self._feed), b"(" + self.confirmed, "+", count=1
+        )
+        return int(entries[0][1][1].partition(b" ")[0]) if entries else None
+
+    async def trim(self) -> None:
+        """Drop what lies more than the retention behind, if this sink is the slowest."""
+        marks = self._marks
+        while len(marks) > 1 and marks[1][0] <= self._total - self._retain:
+            marks.popleft()
+        behind, position = marks[0]
+        if behind > self._total - self._retain or position == START:
+            return
+        pipeline = self._link.client.pipeline(transaction=False)
+        for other in self._others:
+            pipeline.hget(other, keys.SINK_POSITION)
+        others = await pipeline.execute() if self._others else []
+        if all(order(other or START) >= order(self.confirmed) for other in others):
+            await self._link.client.xtrim(
+                keys.ordered(self._feed), minid=position, approximate=False
+            )
+
+
+def order(position: bytes) -> tuple[int, int]:
+    """Turn a position into something that compares."""
+    epoch, _, last = position.partition(b"-")
+    return int(epoch), int(last)

@@ -14,9 +14,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from prometheus_client import Counter, Gauge
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
@@ -150,8 +151,24 @@ class Link:
         await self.reader.aclose()
 
 
+class _Packing:
+    """A mix-in for connections that pack commands in C.
+
+    redis-py does so in its synchronous client only; in Python a message in a batch costs 2 µs
+    more.
+    """
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Pack one command."""
+        packed: list[bytes] = _SERIALIZER.pack(*args)
+        return packed
+
+
+_SERIALIZER = HiredisRespSerializer()
+
+
 def _client(url: str, timeout: float) -> Redis:
-    client: Redis = Redis.from_url(
+    pool = ConnectionPool.from_url(
         url,
         protocol=2,
         retry=Retry(NoBackoff(), 0),
@@ -159,6 +176,9 @@ def _client(url: str, timeout: float) -> Redis:
         socket_connect_timeout=timeout,
         socket_read_size=256 * 1024,
     )
+    kind = pool.connection_class
+    pool.connection_class = type(f"Packing{kind.__name__}", (_Packing, kind), {})
+    client: Redis = Redis.from_pool(pool)
     for command in ("XREAD", "XRANGE", "XREVRANGE"):
         client.set_response_callback(command, _as_is)
     return client

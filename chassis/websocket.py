@@ -1,13 +1,16 @@
 """WebSocket connections that receive and send in batches.
 
-`websockets` parses and builds every frame; what is different here is only how messages are
-handed over. `recv()` and `send()` cost a turn of the event loop's machinery for each message
-(4.4 and 7.5 µs); taking all that has arrived at once, and writing many frames to the transport
-together, costs a fraction of it. Flow control stays exact: reading from the socket pauses when
-the inbox is full, so that a slow reader slows the peer by TCP's own means.
+`websockets` does the protocol; what is different here is how messages are handed over. `recv()`
+and `send()` cost a turn of the event loop's machinery for each message; taking all that has
+arrived at once, and writing many frames to the transport together, costs a fraction of it. Flow
+control stays exact: reading from the socket pauses when the inbox is full, so that a slow reader
+slows the peer by TCP's own means.
 
-The hooks used are the connection class that `connect()` and `serve()` let one choose, and its
-method `process_event()`, which a test holds to what this module expects of it.
+One thing is done beside `websockets`: a whole, unfragmented data frame of less than 64 KiB is cut
+out of the bytes here, in a third of the time. Everything else (control frames, fragments, long
+frames, errors) goes to `websockets` byte for byte, in its turn; so its state is always the true
+one. The tests compare the two on random streams cut at random places, and hold `websockets` to
+what this module expects of its insides.
 """
 
 from __future__ import annotations
@@ -23,7 +26,12 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Frame, Opcode
-from websockets.protocol import CLOSED, OPEN, Event
+from websockets.protocol import CLOSED, OPEN, SERVER, Event
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # as websockets does where there is no compiled extension
+    from websockets.utils import apply_mask
 
 INBOX_FRAMES = 8192
 """Messages in the inbox at which reading from the socket pauses."""
@@ -45,6 +53,7 @@ class _Batching(Connection):
         super().__init__(*args, **kwargs)
         self._inbox: list[bytes] = []
         self._inbox_bytes = 0
+        self._partial = b""
         self._fragments: list[bytes] = []
         self.reading_paused = False
         """Whether the socket is not read because the inbox is full."""
@@ -93,15 +102,79 @@ class _Batching(Connection):
         self._inbox_bytes += len(data)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes from the socket, then wake the receiver and mind the inbox's bounds."""
+        """Take in bytes from the socket, then wake the receiver and mind the inbox's bounds."""
         self.heard = self.loop.time()
-        super().data_received(data)
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        if self._between_frames():
+            data = self._take_data_frames(data)
+        if data:
+            super().data_received(data)
         if self._inbox:
             self._wake()
             full = len(self._inbox) >= INBOX_FRAMES or self._inbox_bytes >= INBOX_BYTES
             if full and not self.reading_paused:
                 self.reading_paused = True
                 self.transport.pause_reading()
+
+    def _between_frames(self) -> bool:
+        """Tell whether `websockets` awaits the first byte of a frame, outside of a message."""
+        protocol = self.protocol
+        if (
+            protocol.state is not OPEN
+            or protocol.current_size is not None
+            or protocol.reader.buffer
+            or protocol.extensions
+            or (protocol.max_message_size or _LONG) < _LONG
+            or (protocol.max_fragment_size or _LONG) < _LONG
+        ):
+            return False
+        # Its parser is a chain of generators; between frames, the last one is `at_eof`.
+        awaited: Any = protocol.parser
+        while awaited.gi_yieldfrom is not None:
+            awaited = awaited.gi_yieldfrom
+        return bool(awaited.__name__ == "at_eof")
+
+    def _take_data_frames(self, data: bytes) -> bytes:
+        """Put the whole data frames at the beginning of `data` into the inbox.
+
+        Returns what `websockets` is to go on with; an incomplete frame is kept for later.
+        """
+        inbox = self._inbox
+        masked = self.protocol.side is SERVER
+        overhead = 6 if masked else 2
+        mask_bit = 0x80 if masked else 0
+        at, end = 0, len(data)
+        while end - at >= 2:
+            start = at + overhead
+            # A wrong mask bit makes this 128 or more: not ours to judge.
+            length = data[at + 1] ^ mask_bit
+            if data[at] not in _WHOLE or length > 126:
+                stop = start + length
+                if data[at] not in _CONTROL or length > 125 or stop > end:
+                    return data[at:]
+                super().data_received(data[at:stop])
+                at = stop
+                if self.protocol.state is not OPEN:
+                    return data[at:]
+                continue
+            if length == 126:
+                start += 2
+                if start > end:
+                    break
+                length = data[at + 2] << 8 | data[at + 3]
+            stop = start + length
+            if stop > end:
+                break
+            message = data[start:stop]
+            if masked:
+                message = apply_mask(message, data[start - 4 : start])
+            inbox.append(message)
+            self._inbox_bytes += length
+            at = stop
+        self._partial = data[at:]
+        return b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake the receiver, for nothing more will come."""
@@ -148,6 +221,12 @@ def _closing(connection: Connection) -> Exception:
 
 
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+
+# First bytes of frames (RFC 6455, section 5.2): FIN with text or binary; close, ping, pong.
+_WHOLE = frozenset({0x81, 0x82})
+_CONTROL = frozenset({0x88, 0x89, 0x8A})
+_LONG = 1 << 16
+"""Length from which on a frame's length takes eight bytes."""
 
 
 class BatchingClient(_Batching, ClientConnection):

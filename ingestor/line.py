@@ -175,9 +175,7 @@ class Line:
 
         async def add() -> bytes:
             began = time.perf_counter()
-            entry: bytes = await self._link.client.execute_command(
-                "XADD", self._raw, "*", *values
-            )
+            entry: bytes = await self._link.client.execute_command("XADD", self._raw, "*", *values)
             self.metrics.write.observe(time.perf_counter() - began)
             return entry
 

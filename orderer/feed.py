@@ -329,10 +329,7 @@ class Feed:
         for at, (counter, value) in enumerate(counters):
             counter.inc(value - self._counted[at])
             self._counted[at] = value
-        gaps = reorder.gaps
         metrics.held.set(reorder.held)
-        metrics.open_gaps.set(len(gaps))
-        metrics.oldest_gap.set(gaps[0][3] / 1e6 if gaps else 0)
         metrics.gap_timeout.set(math.inf if timeout.seconds is None else timeout.seconds)
         metrics.next.set(reorder.next or 0)
         metrics.lines.set(len(self.clock.lines))
@@ -343,6 +340,9 @@ class Feed:
         """Tell what is in memory, for `python -m orderer status`."""
         reorder, timeout = self.reorder, self.timeout
         now = self.clock.now
+        gaps = reorder.gaps
+        self.metrics.open_gaps.set(len(gaps))
+        self.metrics.oldest_gap.set(gaps[0][3] / 1e6 if gaps else 0)
         return {
             "time": now_us(),
             "held": reorder.held,
@@ -352,9 +352,9 @@ class Feed:
             "caught": timeout.caught,
             "gaps": [
                 {"first": first, "last": last, "age": round(now - opened, 3)}
-                for first, last, opened, _ in reorder.gaps[:20]
+                for first, last, opened, _ in gaps[:20]
             ],
-            "open_gaps": len(reorder.gaps),
+            "open_gaps": len(gaps),
         }
 
 

@@ -119,7 +119,10 @@ async def _describe(link: Link, feed: str) -> str:
         ("orderer", holder.decode() if holder else "none active"),
         ("epoch", fields.get(keys.ORDER_EPOCH, b"-").decode()),
         ("next id", fields.get(keys.ORDER_NEXT, b"").decode() or "not known yet"),
-        ("held", str(status.get("held", 0)) + (", FULL: waiting for you" * bool(status.get("full")))),
+        (
+            "held",
+            str(status.get("held", 0)) + (", FULL: waiting for you" * bool(status.get("full"))),
+        ),
         ("lines", ", ".join(status.get("lines", [])) or "none connected"),
         ("lag", _lag(fields.get(keys.ORDER_SEEN, b"0-0"), newest)),
         ("raw", f"{waiting} entries kept"),
@@ -130,7 +133,9 @@ async def _describe(link: Link, feed: str) -> str:
     lines += [f"  {name:<10} {value}" for name, value in rows]
     for gap in status.get("gaps", []):
         count = gap["last"] - gap["first"] + 1
-        lines.append(f"    {gap['first']} … {gap['last']} ({count} ids), open for {gap['age']:.1f} s")
+        lines.append(
+            f"    {gap['first']} … {gap['last']} ({count} ids), open for {gap['age']:.1f} s"
+        )
     if "time" in status:
         lines.append(f"  (as of {max(0.0, time.time() - status['time'] / 1e6):.1f} s ago)")
     return "\n".join(lines)
@@ -149,4 +154,6 @@ def _timeout(status: dict[str, Any]) -> str:
         return "not known yet"
     if status["timeout"] is None:
         return "never"
-    return f"{status['timeout']:.3f} s; {100 * status['caught']:.2f} % of late frames came within it"
+    return (
+        f"{status['timeout']:.3f} s; {100 * status['caught']:.2f} % of late frames came within it"
+    )

@@ -323,14 +323,19 @@ class Reorder:
     def gaps(self) -> list[tuple[int, int, float, int]]:
         """Open gaps as (first, last, opened at feed time, since µs), oldest first.
 
-        Frames held inside a gap do not split it.
+        Frames held inside a gap do not split it, but one that they fill is no longer open.
+        Costs O(open gaps).
         """
-        if self.next is None:
+        if self.next is None or not self._held:
             return []
-        return [
-            (max(gap.first, self.next), gap.end - 1, gap.opened, gap.since)
-            for gap in self._gaps[self._head :]
+        oldest, *others = self._gaps[self._head :]
+        found = [(self.next, oldest.end - 1, oldest.opened, oldest.since)]
+        found += [
+            (gap.first, gap.end - 1, gap.opened, gap.since)
+            for gap in others
+            if len(gap.fills) < gap.end - gap.first
         ]
+        return found
 
     # Results out ---------------------------------------------------------------------------
 

@@ -154,9 +154,7 @@ class Sink:
         flight = _Flight(connection, self._settings.stuck_timeout)
         sending = _Sending(self, connection, flight, stop)
         try:
-            await first(
-                sending.messages(), sending.confirmations(), _discard(connection)
-            )
+            await first(sending.messages(), sending.confirmations(), _discard(connection))
         except Stuck:
             connection.abort()
             raise

@@ -1,0 +1,157 @@
+"""Batching connections hand over exactly what websockets' own parser finds in the same bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from websockets.asyncio.connection import Connection
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN, Protocol, State
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
+
+from chassis.websocket import BatchingClient, BatchingServer
+
+payloads = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([125, 126, 127, 65535, 65536, 70000]).map(bytes),
+)
+messages = st.tuples(st.sampled_from([Opcode.TEXT, Opcode.BINARY]), payloads, st.just(True))
+controls = st.tuples(
+    st.sampled_from([Opcode.PING, Opcode.PONG]), st.binary(max_size=125), st.just(True)
+)
+# A fragmented message may have control frames inside.
+fragmented = st.lists(st.one_of(st.binary(max_size=20), controls), min_size=2, max_size=5)
+
+
+class Wire:
+    """Stands where the socket's transport would: what is written is kept."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reading = True
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def set_write_buffer_limits(self, *_limits: Any) -> None:
+        pass
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class OpenServer(BatchingServer):
+    """A server's connection without a server around it."""
+
+    def connection_made(self, transport: Any) -> None:
+        Connection.connection_made(self, transport)
+
+
+def opened(kind: str) -> Any:
+    """Make a connection of `kind` that has its handshake behind it."""
+    protocol: Protocol
+    protocol = ServerProtocol() if kind == "server" else ClientProtocol(parse_uri("ws://x/"))
+    protocol.state = OPEN
+    protocol.parser = Protocol.parse(protocol)
+    next(protocol.parser)
+    return protocol
+
+
+def plainly(kind: str, stream: bytes) -> tuple[list[bytes], list[bytes], State]:
+    """Let websockets alone find the messages and pongs in `stream`."""
+    protocol = opened(kind)
+    protocol.receive_data(stream)
+    found: list[bytes] = []
+    pongs: list[bytes] = []
+    message = b""
+    for frame in protocol.events_received():
+        if frame.opcode is Opcode.PONG:
+            pongs.append(bytes(frame.data))
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            message += bytes(frame.data)
+            if frame.fin:
+                found.append(message)
+                message = b""
+    return found, pongs, protocol.state
+
+
+async def batched(
+    kind: str, stream: bytes, cuts: list[int]
+) -> tuple[list[bytes], list[bytes], State]:
+    """Let a batching connection find them, with the bytes coming in pieces."""
+    protocol = opened(kind)
+    connection: Any
+    if kind == "server":
+        connection = OpenServer(protocol, server=None)
+        connection.request = connection.response = object()
+    else:
+        connection = BatchingClient(protocol)
+        connection.response = object()
+    connection.connection_made(Wire())
+    pongs: list[bytes] = []
+    connection.on_pong = pongs.append
+    at = 0
+    for cut in [*cuts, len(stream)]:
+        connection.data_received(stream[at : at + cut])
+        at += cut
+        if at >= len(stream):
+            break
+    found = await connection.receive() if connection._inbox else []
+    return found, pongs, protocol.state
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[Frame]:
+    frames: list[Frame] = []
+    for item in draw(st.lists(st.one_of(messages, controls, fragmented), max_size=20)):
+        if isinstance(item, tuple):
+            frames.append(Frame(*item))
+            continue
+        pieces = [piece for piece in item if isinstance(piece, bytes)]
+        opcode, left = Opcode.TEXT, len(pieces)
+        for piece in item:
+            if isinstance(piece, tuple):
+                frames.append(Frame(*piece))
+            else:
+                left -= 1
+                frames.append(Frame(opcode, piece, fin=left == 0))
+                opcode = Opcode.CONT
+    return frames
+
+
+cuttings = st.lists(st.sampled_from([1, 2, 3, 5, 7, 50, 1000, 100_000]), max_size=300)
+
+
+@pytest.mark.parametrize("kind", ["client", "server"])
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(frames=streams(), cuts=cuttings)
+def test_same_messages_as_websockets(kind: str, frames: list[Frame], cuts: list[int]) -> None:
+    """A message would be lost, changed or reordered between the socket and the service."""
+    stream = b"".join(frame.serialize(mask=kind == "server") for frame in frames)
+    assert asyncio.run(batched(kind, stream, cuts)) == plainly(kind, stream)
+
+
+@pytest.mark.parametrize("kind", ["client", "server"])
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(frames=streams(), cuts=cuttings, rubbish=st.binary(min_size=1, max_size=20))
+def test_same_end_as_websockets(
+    kind: str, frames: list[Frame], cuts: list[int], rubbish: bytes
+) -> None:
+    """A violation of the protocol would be taken for a message, or keep its connection."""
+    stream = b"".join(frame.serialize(mask=kind == "server") for frame in frames) + rubbish
+    assert asyncio.run(batched(kind, stream, cuts)) == plainly(kind, stream)

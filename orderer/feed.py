@@ -20,7 +20,8 @@ from .frames import Rejected, sequence_number
 from .journal import Journal, State, Superseded, now_us
 from .lateness import FixedTimeout, LearnedTimeout
 from .metrics import FeedMetrics
-from .reorder import Batch, Epoch, Gap, Output, Reorder, Run
+from .reorder import Reorder
+from .runs import Batch, Epoch, Gap, Output, Run
 from .settings import Settings
 
 READ_FRAMES = 4000

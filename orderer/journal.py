@@ -16,7 +16,7 @@ from chassis import keys, times
 from chassis.lease import Lease
 from chassis.redis import Link
 
-from .reorder import Cause, Gap, Output, Run
+from .runs import Cause, Gap, Output, Run
 
 COMMIT_LUA = resources.files(__package__).joinpath("commit.lua").read_text()
 

@@ -7,7 +7,7 @@ from prometheus_client import Counter, Gauge
 from chassis.metrics import SIZES, Histogram
 
 from .frames import REASONS
-from .reorder import Cause
+from .runs import Cause
 
 FATES = ("released", "duplicate", "late", "rejected")
 

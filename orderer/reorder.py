@@ -17,32 +17,24 @@ A frame whose id is `next` is released, with all held frames that follow without
 is the whole of ordering; the rest is about when to stop waiting, and whom to believe.
 
 **Gaps.** A frame above all others seen opens a gap: the ids between. Gaps therefore come into
-being in the order of their ids *and* of their age, and a plain list holds them in both. The
-first one is always the one that `next` waits in, and always the oldest. It is given up
+being in the order of their ids *and* of their age, and a plain list holds them in both (see
+`gaps.py`). `next` always waits in the first of them, and what it waits for is the *hole* from
+`next` to the next held frame. The hole is given up
 
-* when it is overdue: for `timeout` seconds it has stood open and no frame has come into it
-  (as long as frames come into a gap, the feed is still down there, and what looked like a
-  gap is only a frame that ran ahead);
-* when more than `capacity` frames are held; then only as much of it as lies before the next
-  held frame;
+* when it is overdue: `timeout` seconds after both its neighbours, the frame below and the one
+  above, have come. (The neighbour below counts because of frames that run far ahead: as long
+  as the hole's lower edge advances, the feed is still down there.)
+* when more than `capacity` frames are held;
 * when an operator says so.
 
 Frames that come into a gap later than given up are *late*: never released, because all output
 is sorted, but counted with the gap, so that the ledger tells what waiting longer would have saved.
 
-**Whom to believe.** One wrong id must not move the numbering, so a jump needs witnesses (RFC
-3550, appendix A.1, does the same for RTP). Two kinds of frame are *on probation*, neither held
-nor settled, until `PROOF` of them agree or `PATIENCE` ordinary frames have gone by:
-
-* *strays*, more than `far` ids above everything seen. When `PROOF` of them lie near each
-  other, or come one after another with nothing else in between, the jump is believed.
-  Otherwise they are refused.
-* *echoes*, ids that were released before. A feed that repeats a frame sends one; a feed that
-  replays its recent past after a reconnect, or that has begun to number anew, sends a row of
-  them. When `PROOF` consecutive ids stand there (two right after a reconnect), `accept()` returns True and the caller shows
-  `judge()` what the output stream holds under those ids: the same bytes mean a replay, other
-  bytes a new numbering. What the stream no longer holds is believed to be new if it is far
-  away. A new numbering is a new *epoch*; the old one is closed by giving up all its gaps.
+**Whom to believe.** An id far ahead of all others, or a row of ids that were released before, may
+mean that the numbering has jumped or begun anew, or nothing at all. Such frames are put *on
+probation* (see `probation.py`) until others confirm them. When a row of released ids has come
+again, `accept()` returns True and the caller shows `judge()` what the output holds under those
+ids. A new numbering is a new *epoch*; the old one is closed by giving up all its gaps.
 
 **First id.** Without a configured first id, a new numbering begins with the lowest id seen
 within `SETTLING` seconds, or as soon as `SETTLED` ids in a row stand from the lowest on.
@@ -58,130 +50,21 @@ pays a binary search over the open gaps and a push onto that gap's heap, both in
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass, field
-from enum import StrEnum
-from heapq import heappop, heappush
-from typing import Protocol
-
-PROOF = 5
-"""Frames that must agree before a jump of the numbering is believed."""
-
-PROOF_AFTER_RECONNECT = 2
-"""Echoes that must agree right after a reconnect, before any ordinary frame has come."""
-
-PATIENCE = 1000
-"""Ordinary frames after which a frame on probation is settled."""
-
-PROBATION = 256
-"""Echoes on probation at a time; the oldest is settled beyond."""
+from .gaps import OpenGaps
+from .lateness import FixedTimeout
+from .ledger import Ledger
+from .probation import MOST_ECHOES, PROOF, PROOF_AFTER_RECONNECT, Probation
+from .runs import Batch, Cause, Epoch, Gap, Output, Run
 
 QUIET = 64
-"""Echoes after a replay was recognised that are taken for its continuation unseen."""
+"""Echoes after a replay was recognised that are taken for its continuation unseen, unless they
+lie farther than that from where it was."""
 
 SETTLING = 1.0
 """Seconds of feed time in which the first id of a numbering is looked for."""
 
 SETTLED = 100
 """Ids in a row from the lowest on that end the search for the first id early."""
-
-REMEMBERED = 10_000
-"""Given-up gaps whose late frames are still recognised as late."""
-
-
-class Cause(StrEnum):
-    """Why a gap was given up."""
-
-    TIMEOUT = "timeout"
-    CAPACITY = "capacity"
-    OPERATOR = "operator"
-    RESET = "reset"
-
-
-class Timeout(Protocol):
-    """How long to wait, and what is learned from how late frames come."""
-
-    seconds: float | None
-
-    def observe(self, lateness: float) -> None:
-        """Learn that a frame came `lateness` seconds after its gap opened."""
-
-
-class Batch:
-    """Frames that were received together: one entry of the input stream."""
-
-    __slots__ = ("entry", "now", "pins", "replayed", "time")
-
-    def __init__(self, entry: bytes, time: int, now: float, replayed: bool = False) -> None:
-        """Describe the entry with id `entry`, received at `time` (µs) and feed time `now` (s).
-
-        `replayed` says that its late frames were counted before.
-        """
-        self.entry = entry
-        self.time = time
-        self.now = now
-        self.replayed = replayed
-        self.pins = 0
-
-
-@dataclass(slots=True, eq=False)
-class Gap:
-    """Ids `first` … `last` that were given up."""
-
-    epoch: int
-    first: int
-    last: int
-    opened: float | None
-    """Feed time, seconds; None when it was opened in another process's feed time."""
-    since: int
-    """Receive time of the frame that revealed it, µs."""
-    cause: Cause
-    closed: int = 0
-    """When it was given up, µs."""
-    late: int = 0
-    """Frames of it that came after all."""
-    entry: bytes = b""
-    """Its entry in the ledger; empty before it has one."""
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """Frames of consecutive ids from `first` on, and the batch that each came in."""
-
-    epoch: int
-    first: int
-    frames: list[bytes] = field(default_factory=list)
-    batches: list[Batch] = field(default_factory=list)
-
-
-@dataclass(slots=True, eq=False)
-class Epoch:
-    """A new numbering; `next` is None until its first id is found."""
-
-    epoch: int
-    next: int | None
-
-
-Output = Run | Gap | Epoch
-
-
-class _Open:
-    """A gap that is waited for: ids `first` … `end − 1`; `end` is held."""
-
-    __slots__ = ("end", "filled", "fills", "first", "opened", "since")
-
-    def __init__(self, first: int, end: int, opened: float, since: int) -> None:
-        self.first = first
-        self.end = end
-        self.opened = opened
-        self.filled = opened
-        self.since = since
-        self.fills: list[int] = []
-        """Heap of the ids inside that are held (and of some that no longer are)."""
-
-
-_Probation = dict[int, tuple[bytes, Batch, int]]
-"""Id → frame, batch, and the progress there was when it came."""
 
 
 class Reorder:
@@ -194,7 +77,7 @@ class Reorder:
     def __init__(
         self,
         *,
-        timeout: Timeout,
+        timeout: FixedTimeout,
         capacity: int,
         far: int,
         first_id: int | None = None,
@@ -226,18 +109,18 @@ class Reorder:
 
         self._held: dict[int, tuple[bytes, Batch]] = {}
         self._top = -1 if self.next is None else self.next - 1
-        self._gaps: list[_Open] = []
-        self._firsts: list[int] = []
-        self._head = 0
-        self._given_up: list[Gap] = given_up or []
-        self._given_up_firsts = [gap.first for gap in self._given_up]
-        self._echoes: _Probation = {}
-        self._stretch: range = range(0)
+        self._gaps = OpenGaps()
+        self._ledger = Ledger(given_up or [])
+        self._echoes = Probation()
+        self._row = range(0)
         self._quiet = 0
+        self._replayed = 0
         self._proof = PROOF
         self._reconnected_at = 0
-        self._strays: _Probation = {}
+        self._strays = Probation()
         self._skipped = 0
+        self._edge = 0.0
+        """When the frame below `next` came; feed time, kept while frames are held."""
         self._settling_since: Batch | None = None
         self._batches: list[Batch] = []
         self._first_batch = 0
@@ -257,6 +140,7 @@ class Reorder:
     def reconnected(self) -> None:
         """Note that the feed was connected anew: its numbering may well begin anew, too."""
         if self.next is not None:
+            self._quiet = 0
             self._proof = PROOF_AFTER_RECONNECT
             self._reconnected_at = self._progress
 
@@ -289,11 +173,11 @@ class Reorder:
             self._found_first()
         deadline = self.deadline
         while deadline is not None and deadline <= now:
-            self._give_up(Cause.TIMEOUT, whole=True)
+            self._give_up(Cause.TIMEOUT)
             deadline = self.deadline
         if self.timeout.seconds is not None:
             while len(self._held) > self.capacity and self.next is not None:
-                self._give_up(Cause.CAPACITY, whole=False)
+                self._give_up(Cause.CAPACITY)
         if self._echoes or self._strays:
             self._end_probation()
 
@@ -316,8 +200,9 @@ class Reorder:
             return self._settling_since.now + SETTLING
         if not self._held or self.timeout.seconds is None:
             return None
-        gap = self._gaps[self._head]
-        return max(gap.opened, gap.filled) + self.timeout.seconds
+        assert self.next is not None
+        _, above = self._held[self._gaps.oldest.next_held(self.next)]
+        return max(self._edge, above.now) + self.timeout.seconds
 
     @property
     def gaps(self) -> list[tuple[int, int, float, int]]:
@@ -328,14 +213,7 @@ class Reorder:
         """
         if self.next is None or not self._held:
             return []
-        oldest, *others = self._gaps[self._head :]
-        found = [(self.next, oldest.end - 1, oldest.opened, oldest.since)]
-        found += [
-            (gap.first, gap.end - 1, gap.opened, gap.since)
-            for gap in others
-            if len(gap.fills) < gap.end - gap.first
-        ]
-        return found
+        return self._gaps.listed(self.next)
 
     # Results out ---------------------------------------------------------------------------
 
@@ -372,31 +250,31 @@ class Reorder:
 
         Returns True when they are a new numbering, which has then begun.
         """
-        stretch, self._stretch = self._stretch, range(0)
-        witnesses = [seq for seq in stretch if seq in known]
+        row, self._row = self._row, range(0)
+        witnesses = [seq for seq in row if seq in known]
         if witnesses:
-            anew = any(self._echoes[seq][0] != known[seq] for seq in witnesses)
+            anew = any(self._echoes.frame(seq) != known[seq] for seq in witnesses)
         else:
             assert self.next is not None
-            anew = self.next - stretch[-1] > self.far
+            anew = self.next - row[-1] > self.far
         if not anew:
             self._quiet = QUIET
-            while self._echoes:
-                self._settle_echo(next(iter(self._echoes)))
-            return False
-        for seq in [seq for seq in known if self._echoes[seq][0] == known[seq]]:
-            self._settle_echo(seq)
-        self._restart()
-        return True
+            self._replayed = row[-1]
+        for seq in list(self._echoes):
+            if not anew or known.get(seq) == self._echoes.frame(seq):
+                self._settle_echo(seq)
+        if anew:
+            self._restart()
+        return anew
 
     def skip(self) -> bool:
-        """Give up the oldest open gap, for an operator; tell whether there was one."""
+        """Give up the hole at `next`, for an operator; tell whether there was one."""
         if self._settling_since is not None:
             self._found_first()
             return True
         if not self._held:
             return False
-        self._give_up(Cause.OPERATOR, whole=True)
+        self._give_up(Cause.OPERATOR)
         return True
 
     def reset(self) -> None:
@@ -425,19 +303,16 @@ class Reorder:
             assert self.next is not None
             lowest_missing = max(top + 1, self.next)
             if seq > lowest_missing:
-                self._gaps.append(_Open(lowest_missing, seq, batch.now, batch.time))
-                self._firsts.append(lowest_missing)
+                self._gaps.open(lowest_missing, seq, batch.now, batch.time)
         else:
-            gap = self._gaps[bisect_right(self._firsts, seq, self._head) - 1]
-            heappush(gap.fills, seq)
-            gap.filled = batch.now
+            gap = self._gaps.around(seq)
+            gap.fill(seq)
             self.timeout.observe(batch.now - gap.opened)
 
     def _filled(self, seq: int, batch: Batch) -> None:
         """Go on after a released frame while others are held."""
-        gap = self._gaps[self._head]
-        gap.filled = batch.now
-        self.timeout.observe(batch.now - gap.opened)
+        self.timeout.observe(batch.now - self._gaps.oldest.opened)
+        self._edge = batch.now
         self._release(seq + 1)
 
     def _release(self, seq: int) -> None:
@@ -451,46 +326,22 @@ class Reorder:
             batches.append(batch)
             batch.pins -= 1
             seq += 1
+            self._edge = batch.now
         self.next = seq
-        gaps = self._gaps
-        head = self._head
-        while head < len(gaps) and gaps[head].end < seq:
-            head += 1
-        if head > 64 and 2 * head > len(gaps):
-            del gaps[:head]
-            del self._firsts[:head]
-            head = 0
-        self._head = head
+        self._gaps.passed(seq)
 
-    def _give_up(self, cause: Cause, *, whole: bool) -> None:
-        """Give up the oldest gap, or just its part below the next held frame."""
-        gap = self._gaps[self._head]
+    def _give_up(self, cause: Cause) -> None:
+        """Settle the hole at `next` as given up, and release what follows."""
+        gap = self._gaps.oldest
         assert self.next is not None
-        while self.next < gap.end:
-            while gap.fills and gap.fills[0] < self.next:
-                heappop(gap.fills)
-            upto = gap.fills[0] if gap.fills else gap.end
-            self._skip(upto, gap, cause)
-            if not whole:
-                break
-
-    def _skip(self, upto: int, gap: _Open, cause: Cause) -> None:
-        """Settle `next` … `upto − 1` as given up, and release what follows."""
-        assert self.next is not None
+        upto = gap.next_held(self.next)
         closed = Gap(self.epoch, self.next, upto - 1, gap.opened, gap.since, cause)
         self._out.append(closed)
-        self._remember(closed)
+        self._ledger.append(closed)
         self._skipped += upto - self.next
         self.next = upto
         self._start_run()
         self._release(upto)
-
-    def _remember(self, gap: Gap) -> None:
-        self._given_up.append(gap)
-        self._given_up_firsts.append(gap.first)
-        if len(self._given_up) > 2 * REMEMBERED:
-            del self._given_up[:-REMEMBERED]
-            del self._given_up_firsts[:-REMEMBERED]
 
     def _start_run(self) -> None:
         self._run = Run(self.epoch, self.next or 0)
@@ -500,41 +351,30 @@ class Reorder:
 
     def _behind(self, seq: int, frame: bytes, batch: Batch) -> bool:
         assert self.next is not None
-        gap = self._gap_of(seq)
+        gap = self._ledger.find(seq)
         if gap is not None and self.next - seq <= self.far:
             self._count_late(gap, batch)
             return False
-        echoes = self._echoes
-        if self._quiet:
+        if self._quiet and abs(seq - self._replayed) <= QUIET:
             self._quiet -= 1
+            self._replayed = max(self._replayed, seq)
             self._count_behind(gap, batch)
             return False
+        echoes = self._echoes
         if seq in echoes:
             self.duplicates += 1
             return False
         progress = self._progress
         if progress != self._reconnected_at:
             self._proof = PROOF
-        echoes[seq] = (frame, batch, progress)
-        batch.pins += 1
-        if len(echoes) > PROBATION:
+        echoes.add(seq, frame, batch, progress)
+        if len(echoes) > MOST_ECHOES:
             self._settle_echo(next(iter(echoes)))
-        first = last = seq
-        while first - 1 in echoes and seq - first < self._proof:
-            first -= 1
-        while last + 1 in echoes and last - first < self._proof:
-            last += 1
-        if last - first + 1 < self._proof:
+        row = echoes.row(seq, self._proof)
+        if len(row) < self._proof:
             return False
-        self._stretch = range(first, last + 1)
+        self._row = row
         return True
-
-    def _gap_of(self, seq: int) -> Gap | None:
-        """Find the given-up gap that `seq` is in."""
-        at = bisect_right(self._given_up_firsts, seq) - 1
-        if at >= 0 and seq <= self._given_up[at].last:
-            return self._given_up[at]
-        return None
 
     def _count_behind(self, gap: Gap | None, batch: Batch) -> None:
         if gap is None:
@@ -551,26 +391,20 @@ class Reorder:
                 self.timeout.observe(batch.now - gap.opened)
 
     def _settle_echo(self, seq: int) -> None:
-        _, batch, _ = self._echoes.pop(seq)
-        batch.pins -= 1
-        self._count_behind(self._gap_of(seq), batch)
+        _, batch = self._echoes.release(seq)
+        self._count_behind(self._ledger.find(seq), batch)
 
     def _restart(self) -> None:
         """Close this epoch, begin the next, and take the frames on probation into it."""
         if self.next is None:
             self._found_first()
         while self._held:
-            self._give_up(Cause.RESET, whole=True)
-        probation = [*self._echoes.items(), *self._strays.items()]
-        self._echoes = {}
-        self._strays = {}
+            self._give_up(Cause.RESET)
+        probation = [*self._echoes.release_all(), *self._strays.release_all()]
         self._quiet = 0
         self._proof = PROOF
-        self._given_up = []
-        self._given_up_firsts = []
-        self._gaps = []
-        self._firsts = []
-        self._head = 0
+        self._ledger = Ledger([])
+        self._gaps = OpenGaps()
         self.epoch += 1
         self.next = self.first_id
         self._top = -1 if self.next is None else self.next - 1
@@ -579,8 +413,7 @@ class Reorder:
         self._start_run()
         if self.next is not None:
             self._before_first(None, 0)
-        for seq, (frame, batch, _) in probation:
-            batch.pins -= 1
+        for seq, frame, batch in probation:
             self.accept(seq, frame, batch)
 
     # Probation -----------------------------------------------------------------------------
@@ -593,37 +426,35 @@ class Reorder:
 
     def _stray(self, seq: int, frame: bytes, batch: Batch) -> None:
         strays = self._strays
-        strays[seq] = (frame, batch, self._progress)
-        batch.pins += 1
-        if len(strays) < PROOF:
+        strays.add(seq, frame, batch, self._progress)
+        believed = strays.since(self._progress)
+        if len(believed) < PROOF:
+            believed = strays.near(seq, self.far)
+        if len(believed) < PROOF:
             return
-        near = sum(abs(other - seq) <= self.far for other in strays)
-        uninterrupted = next(iter(strays.values()))[2] == self._progress
-        if near >= PROOF or uninterrupted:
-            self._strays = {}
-            for believed, (kept, origin, _) in sorted(strays.items()):
-                origin.pins -= 1
-                if abs(believed - seq) <= self.far or uninterrupted:
-                    self._hold(believed, kept, origin)
-                else:
-                    self._refuse(kept, origin)
+        for other in sorted(believed):
+            kept, origin = strays.release(other)
+            if other - self._top > self.far:
+                self._hold(other, kept, origin)
+            else:
+                self.accept(other, kept, origin)
 
     def _refuse(self, frame: bytes, batch: Batch) -> None:
         self.strays += 1
         self.refused.append((frame, batch))
 
     def _end_probation(self) -> None:
-        """Settle those for whom the time is up; the dictionaries are in order of arrival."""
+        """Settle those for whom the time is up."""
         if self.next is None:
             return
-        due = self._progress - PATIENCE
-        for seq in [seq for seq, (_, _, came) in self._echoes.items() if came <= due]:
+        for seq in self._echoes.due(self._progress):
             self._settle_echo(seq)
-        for seq, (frame, batch, came) in list(self._strays.items()):
+        due = set(self._strays.due(self._progress))
+        for seq in list(self._strays):
+            # The feed may have caught up with a stray meanwhile.
             caught_up = seq - self._top <= self.far
-            if caught_up or came <= due:
-                del self._strays[seq]
-                batch.pins -= 1
+            if caught_up or seq in due:
+                frame, batch = self._strays.release(seq)
                 if caught_up:
                     self.accept(seq, frame, batch)
                 else:
@@ -665,4 +496,4 @@ class Reorder:
         """Have frames below the first id count as late, in a gap that nobody sees till then."""
         assert self.next is not None
         if self.next > 0:
-            self._remember(Gap(self.epoch, 0, self.next - 1, now, time, Cause.TIMEOUT))
+            self._ledger.append(Gap(self.epoch, 0, self.next - 1, now, time, Cause.TIMEOUT))

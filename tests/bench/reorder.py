@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from orderer.lateness import FixedTimeout
-from orderer.reorder import Batch, Reorder
+from orderer.reorder import Reorder
+from orderer.runs import Batch
 
 FRAMES = 2_000_000
 BATCH = 1000

@@ -27,14 +27,18 @@ GRACE = 10.0
 
 
 def run(
-    service: str, kind: type[S], serve: Callable[[S, asyncio.Event], Awaitable[None]]
+    service: str,
+    kind: type[S],
+    serve: Callable[[S, asyncio.Event], Awaitable[None]],
+    *,
+    verbs: str = "",
 ) -> NoReturn:
     """Run `serve(settings, stop)` until it returns, and exit the process.
 
     `stop` is set by SIGTERM or SIGINT; `serve` then drains and returns within `GRACE`. A
-    second signal exits at once.
+    second signal exits at once. `verbs` names other uses of the command, for `--help`.
     """
-    config = configure(service, kind, sys.argv[1:])
+    config = configure(service, kind, sys.argv[1:], verbs)
     log = logs.get(service)
 
     async def main() -> int:
@@ -80,14 +84,15 @@ def run(
     sys.exit(status)
 
 
-def configure(service: str, kind: type[S], arguments: list[str]) -> S:
+def configure(service: str, kind: type[S], arguments: list[str], verbs: str = "") -> S:
     """Read the settings from the environment and set up the logs.
 
     Exits with status 0 after `--help` and with 2, one line per mistake, when something is
     wrong.
     """
     if "--help" in arguments or "-h" in arguments:
-        print(f"usage: python -m {service}\n\nSettings are environment variables:\n")
+        print(f"usage: python -m {service} {verbs}".rstrip())
+        print("\nSettings are environment variables:\n")
         print(settings.describe(kind))
         sys.exit(0)
     if arguments:

@@ -12,4 +12,4 @@ from .settings import Settings
 
 if len(sys.argv) > 1 and sys.argv[1] in {"status", "skip", "reset"}:
     sys.exit(operator.main(sys.argv[1:]))
-lifecycle.run("orderer", Settings, serve)
+lifecycle.run("orderer", Settings, serve, verbs="[status|skip|reset [feed]]")

@@ -5,8 +5,7 @@ the same for RTP. A frame on probation is neither held nor settled, and pins its
 of frame get there:
 
 * *strays*, more than `far` ids above everything seen. When `PROOF` of them lie near each
-  other, or come one after another with nothing else in between, the jump is believed; the
-  others are refused.
+  other, or come one after another with nothing else in between, the jump is believed.
 * *echoes*, ids that were released before. A feed that repeats a frame sends one; a feed that
   replays its recent past after a reconnect, or that has begun to number anew, sends a row of
   them. When `PROOF` consecutive ids stand there (two right after a reconnect), they are
@@ -60,6 +59,10 @@ class Probation:
     def frame(self, seq: int) -> bytes:
         """Look up the frame with the id `seq`."""
         return self._frames[seq][0]
+
+    def batch(self, seq: int) -> Batch:
+        """Look up the batch of the frame with the id `seq`."""
+        return self._frames[seq][1]
 
     def add(self, seq: int, frame: bytes, batch: Batch, progress: int) -> None:
         """Put a frame on probation; its id must not be there yet."""

@@ -57,8 +57,8 @@ from .probation import MOST_ECHOES, PROOF, PROOF_AFTER_RECONNECT, Probation
 from .runs import Batch, Cause, Epoch, Gap, Output, Run
 
 QUIET = 64
-"""Echoes after a replay was recognised that are taken for its continuation unseen, unless they
-lie farther than that from where it was."""
+"""Echoes after a replay was recognised that nobody need look at, if they lie no more than that
+many ids above it: most likely it goes on."""
 
 SETTLING = 1.0
 """Seconds of feed time in which the first id of a numbering is looked for."""
@@ -119,6 +119,7 @@ class Reorder:
         self._reconnected_at = 0
         self._strays = Probation()
         self._skipped = 0
+        self._repeats = 0
         self._edge = 0.0
         """When the frame below `next` came; feed time, kept while frames are held."""
         self._settling_since: Batch | None = None
@@ -168,15 +169,17 @@ class Reorder:
 
     def settle(self, now: float) -> None:
         """Finish a batch or a silent while: give up what is due, settle what nobody confirmed."""
-        batch = self._settling_since
-        if batch is not None and now - batch.now >= SETTLING:
-            self._found_first()
         deadline = self.deadline
+        if self.next is None:
+            if deadline is None or deadline > now:
+                return
+            self._found_first()
+            deadline = self.deadline
         while deadline is not None and deadline <= now:
             self._give_up(Cause.TIMEOUT)
             deadline = self.deadline
         if self.timeout.seconds is not None:
-            while len(self._held) > self.capacity and self.next is not None:
+            while len(self._held) > self.capacity:
                 self._give_up(Cause.CAPACITY)
         if self._echoes or self._strays:
             self._end_probation()
@@ -248,20 +251,27 @@ class Reorder:
     def judge(self, known: dict[int, bytes]) -> bool:
         """Decide what the echoes are, given the frames that the output holds under their ids.
 
+        Ids that it no longer holds are a new numbering if they lie far below `next`, but not
+        below the first id of every numbering, and were not just read again after a crash.
         Returns True when they are a new numbering, which has then begun.
         """
         row, self._row = self._row, range(0)
+        echoes = self._echoes
         witnesses = [seq for seq in row if seq in known]
         if witnesses:
-            anew = any(self._echoes.frame(seq) != known[seq] for seq in witnesses)
+            anew = any(echoes.frame(seq) != known[seq] for seq in witnesses)
         else:
             assert self.next is not None
-            anew = self.next - row[-1] > self.far
+            anew = (
+                self.next - row[-1] > self.far
+                and row[-1] >= (self.first_id or 0)
+                and not any(echoes.batch(seq).replayed for seq in row)
+            )
         if not anew:
             self._quiet = QUIET
             self._replayed = row[-1]
-        for seq in list(self._echoes):
-            if not anew or known.get(seq) == self._echoes.frame(seq):
+        for seq in list(echoes):
+            if not anew or known.get(seq) == echoes.frame(seq):
                 self._settle_echo(seq)
         if anew:
             self._restart()
@@ -287,9 +297,10 @@ class Reorder:
 
     def _ahead(self, seq: int, frame: bytes, batch: Batch) -> None:
         if seq in self._held or seq in self._strays:
+            self._repeats += 1
             self.duplicates += 1
             return
-        if seq - self._top > self.far:
+        if seq - self._top > self.far and self._is_far(seq):
             self._stray(seq, frame, batch)
             return
         self._hold(seq, frame, batch)
@@ -351,25 +362,27 @@ class Reorder:
 
     def _behind(self, seq: int, frame: bytes, batch: Batch) -> bool:
         assert self.next is not None
+        self._repeats += 1
         gap = self._ledger.find(seq)
         if gap is not None and self.next - seq <= self.far:
             self._count_late(gap, batch)
             return False
-        if self._quiet and abs(seq - self._replayed) <= QUIET:
-            self._quiet -= 1
-            self._replayed = max(self._replayed, seq)
-            self._count_behind(gap, batch)
-            return False
         echoes = self._echoes
         if seq in echoes:
-            self.duplicates += 1
-            return False
+            if echoes.frame(seq) == frame:
+                self.duplicates += 1
+                return False
+            # Of the two, only the later one can belong to a new numbering.
+            self._settle_echo(seq)
         progress = self._progress
         if progress != self._reconnected_at:
             self._proof = PROOF
         echoes.add(seq, frame, batch, progress)
         if len(echoes) > MOST_ECHOES:
             self._settle_echo(next(iter(echoes)))
+        if self._quiet and 0 < seq - self._replayed <= QUIET:
+            self._quiet -= 1
+            return False
         row = echoes.row(seq, self._proof)
         if len(row) < self._proof:
             return False
@@ -395,12 +408,14 @@ class Reorder:
         self._count_behind(self._ledger.find(seq), batch)
 
     def _restart(self) -> None:
-        """Close this epoch, begin the next, and take the frames on probation into it."""
+        """Close this epoch, begin the next, and take the echoes into it."""
         if self.next is None:
             self._found_first()
         while self._held:
             self._give_up(Cause.RESET)
-        probation = [*self._echoes.release_all(), *self._strays.release_all()]
+        for _, frame, batch in self._strays.release_all():
+            self._refuse(frame, batch)
+        echoes = self._echoes.release_all()
         self._quiet = 0
         self._proof = PROOF
         self._ledger = Ledger([])
@@ -413,28 +428,34 @@ class Reorder:
         self._start_run()
         if self.next is not None:
             self._before_first(None, 0)
-        for seq, frame, batch in probation:
+        for seq, frame, batch in echoes:
             self.accept(seq, frame, batch)
 
     # Probation -----------------------------------------------------------------------------
 
     @property
     def _progress(self) -> int:
-        """A number that grows by one with every ordinary frame."""
+        """A number that grows by one with every frame that is released or held anew."""
         assert self.next is not None
         return self.next - self._skipped + len(self._held)
 
+    def _is_far(self, seq: int) -> bool:
+        """Tell whether `seq` lies too far above everything seen to be believed at once."""
+        assert self.next is not None
+        return seq - max(self._top, self.next - 1) > self.far
+
     def _stray(self, seq: int, frame: bytes, batch: Batch) -> None:
         strays = self._strays
-        strays.add(seq, frame, batch, self._progress)
-        believed = strays.since(self._progress)
+        now = self._progress + self._repeats
+        strays.add(seq, frame, batch, now)
+        believed = strays.since(now)
         if len(believed) < PROOF:
             believed = strays.near(seq, self.far)
         if len(believed) < PROOF:
             return
         for other in sorted(believed):
             kept, origin = strays.release(other)
-            if other - self._top > self.far:
+            if self._is_far(other):
                 self._hold(other, kept, origin)
             else:
                 self.accept(other, kept, origin)
@@ -449,10 +470,10 @@ class Reorder:
             return
         for seq in self._echoes.due(self._progress):
             self._settle_echo(seq)
-        due = set(self._strays.due(self._progress))
+        due = set(self._strays.due(self._progress + self._repeats))
         for seq in list(self._strays):
             # The feed may have caught up with a stray meanwhile.
-            caught_up = seq - self._top <= self.far
+            caught_up = not self._is_far(seq)
             if caught_up or seq in due:
                 frame, batch = self._strays.release(seq)
                 if caught_up:

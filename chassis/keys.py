@@ -40,6 +40,11 @@ def sink(feed: str, name: str) -> str:
     return f"sink:{{{feed}}}:{name}"
 
 
+def slowest(feed: str) -> str:
+    """Name the string that holds the position of the feed's slowest sink."""
+    return f"slowest:{{{feed}}}"
+
+
 def lease(feed: str, role: str) -> str:
     """Name the string `<fence>:<instance>` that tells who does `role` for `feed`."""
     return f"lease:{{{feed}}}:{role}"
@@ -64,6 +69,9 @@ CONN = b"conn"
 EVENT = b"event"
 CONNECTED = b"connected"
 DISCONNECTED = b"disconnected"
+PAUSED = b"paused"
+RESUMED = b"resumed"
+"""The line stays connected, but is not read for a while because too much waits in Redis."""
 
 # Fields of the hash `order`.
 ORDER_EPOCH = b"epoch"

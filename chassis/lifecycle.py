@@ -26,6 +26,10 @@ GRACE = 10.0
 """Seconds that draining may take after SIGTERM before the process gives up and exits 1."""
 
 
+class NotDrained(Exception):
+    """Draining had to be given up; the message says what was lost."""
+
+
 def run(
     service: str,
     kind: type[S],
@@ -78,6 +82,9 @@ def run(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             status = runner.run(main())
+    except NotDrained as error:
+        log.error("not drained", error=str(error))
+        status = 1
     except Exception:
         log.error("failed", exc_info=True)
         status = 1

@@ -1,8 +1,8 @@
-"""How many frames wait in Redis for the orderer.
+"""How many frames wait in Redis: for the orderer in `raw`, and for the slowest sink in `ordered`.
 
-The stream tells how many *entries* it holds, and an entry is a batch of one frame or of
+The stream `raw` tells how many *entries* it holds, and an entry is a batch of one frame or of
 thousands. So the line remembers how many frames each of its entries has, and forgets those that
-the orderer has seen. Pure.
+the orderer has seen. In `ordered` ids tell how far apart two positions are. Pure.
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ def _order(entry: bytes) -> tuple[int, int]:
 
 
 class Backlog:
-    """The frames that were written and not yet read."""
+    """The frames that were written and have not gone out yet."""
 
     def __init__(self) -> None:
         self.frames = 0
-        """Frames waiting."""
+        """Frames of this line that the orderer has not read."""
+        self.unsent = 0
+        """Frames in order that the slowest sink has not confirmed, roughly."""
         self.unchecked = 0
         """Frames written since `seen()` was last told."""
         self._entries: deque[tuple[tuple[int, int], int]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """All frames that wait."""
+        return self.frames + self.unsent
 
     def wrote(self, entry: bytes, frames: int) -> None:
         """Count a batch that was written as `entry`; entries come in the order of their ids."""
@@ -38,3 +45,15 @@ class Backlog:
         while entries and entries[0][0] <= upto:
             self.frames -= entries.popleft()[1]
         self.unchecked = 0
+
+
+def unsent(epoch: bytes, following: bytes, after: bytes | None) -> int:
+    """Estimate how many messages of `ordered` come behind the position `after`.
+
+    `epoch` and `following` (the next id) say where the stream ends; `after` is `<epoch>-<id>`,
+    None when nothing is there. Holes count as messages. What is left of older epochs does not.
+    """
+    if after is None or not following:
+        return 0
+    reached, _, last = after.partition(b"-")
+    return max(0, int(following) - 1 - int(last)) if int(reached) == int(epoch) else 0

@@ -12,13 +12,13 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from chassis import keys
 from chassis.backoff import Backoff
-from chassis.lifecycle import end, until
+from chassis.lifecycle import NotDrained, end, until
 from chassis.logs import Log
 from chassis.names import Peer
 from chassis.redis import Link, Unavailable, transient
 from chassis.websocket import BatchingClient, dial
 
-from .backlog import Backlog
+from .backlog import Backlog, unsent
 from .metrics import LineMetrics
 from .settings import Settings
 
@@ -69,8 +69,8 @@ class Line:
                 self.metrics.ended[ending].inc()
                 if not stop.is_set():
                     await until(stop, backoff.delay())
-        except Unavailable as error:
-            self._log.error("stopped without Redis", line=self.peer.name, error=str(error))
+        except Unavailable:
+            self._log.warning("stopped without Redis", line=self.peer.name)
 
     async def _announce(self) -> None:
         """Make the feed known, and count what an earlier ingestor left waiting."""
@@ -113,8 +113,12 @@ class Line:
         try:
             while True:
                 frames = await connection.receive()
-                await self._write(frames, name)
-                await self._wait_for_room(stop)
+                try:
+                    await self._write(frames, name)
+                except Unavailable as error:
+                    lost = f"up to {len(frames)} frames of {self.peer.name} were not written"
+                    raise NotDrained(f"{lost}: {error}") from error
+                await self._wait_for_room(name, stop)
         except ConnectionClosed as closed:
             if not stop.is_set():
                 code = closed.rcvd.code if closed.rcvd else 1006
@@ -214,36 +218,49 @@ class Line:
 
     # Backpressure --------------------------------------------------------------------------
 
-    async def _wait_for_room(self, stop: asyncio.Event) -> None:
-        """Hold the feed back while too many frames wait for the orderer."""
+    async def _wait_for_room(self, connection: str, stop: asyncio.Event) -> None:
+        """Hold the feed back while too many frames wait, until a quarter of them has gone."""
         limit = self._settings.backlog
         backlog = self._backlog
         if backlog.unchecked >= max(1, limit // 16):
             await self._look()
-        if backlog.frames < limit:
+        if backlog.waiting < limit:
             return
-        self._log.warning("feed paused", line=self.peer.name, backlog=backlog.frames)
+        self._log.warning("feed paused", line=self.peer.name, backlog=backlog.waiting)
+        await self._note(connection, keys.PAUSED)
         self.metrics.paused.set(1)
-        while backlog.frames >= limit and not await until(stop, 0.05):
+        while backlog.waiting > limit * 3 // 4 and not await until(stop, 0.05):
             await self._look()
         self.metrics.paused.set(0)
-        self._log.info("feed resumed", line=self.peer.name, backlog=backlog.frames)
+        await self._note(connection, keys.RESUMED)
+        self._log.info("feed resumed", line=self.peer.name, backlog=backlog.waiting)
 
     async def _look(self) -> None:
-        """Learn how far the orderer has read, and see to it that the feed is still known."""
-        pipeline = self._link.client.pipeline(transaction=False)
-        pipeline.hget(keys.order(self.peer.feed), keys.ORDER_SEEN)
-        pipeline.sadd(keys.FEEDS, self.peer.feed)
+        """Learn how far the orderer and the sinks are, and see that the feed is still known."""
         try:
-            seen, _ = await pipeline.execute(raise_on_error=False)
+            await self._measure()
         except Exception as error:
             reason = transient(error)
             if reason is None:
                 raise
             self._link.failed(error, reason)
+        self.metrics.backlog.set(self._backlog.waiting)
+
+    async def _measure(self) -> None:
+        feed = self.peer.feed
+        client = self._link.client
+        await client.sadd(keys.FEEDS, feed)
+        fields = [keys.ORDER_SEEN, keys.ORDER_EPOCH, keys.ORDER_NEXT]
+        seen, epoch, following = await client.hmget(keys.order(feed), fields)
+        self._backlog.seen(seen or b"0-0")
+        if not following:
             return
-        self._backlog.seen(seen if isinstance(seen, bytes) else b"0-0")
-        self.metrics.backlog.set(self._backlog.frames)
+        after = await client.get(keys.slowest(feed))
+        if after is None or after.partition(b"-")[0] != epoch:
+            # No sink has come to this epoch yet: all that is there of it waits.
+            oldest = await client.xrange(keys.ordered(feed), epoch + b"-0", "+", count=1)
+            after = oldest[0][0] if oldest else None
+        self._backlog.unsent = unsent(epoch, following, after)
 
 
 def _cut(frames: list[bytes], start: int) -> list[bytes]:

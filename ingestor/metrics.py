@@ -19,7 +19,11 @@ ENDED = Counter("ingestor_disconnects", "Connections that ended, by how", [*LABE
 PAUSED = Gauge(
     "ingestor_paused", "1 while the feed is not read because the backlog is full", LABELS
 )
-BACKLOG = Gauge("ingestor_backlog", "Frames in Redis that the orderer has not read yet", LABELS)
+BACKLOG = Gauge(
+    "ingestor_backlog",
+    "Frames in Redis that the orderer has not read or the slowest sink has not confirmed",
+    LABELS,
+)
 HEARD = Gauge(
     "ingestor_last_frame_timestamp_seconds", "When the last frame came; 0 = none yet", LABELS
 )

@@ -15,14 +15,16 @@
 --               values, values (field, value, ...)
 --
 -- Returns {'done', ledger ids...}; {'done before'} when this very commit was made already and
--- only its reply was lost; {'fenced'} when the lease is another's; {'moved'} when the output does
--- not end where the run begins.
+-- only its reply was lost; {'lost'} when this is not the numbering that was loaded, since Redis
+-- lost its data; {'fenced'} when the lease is another's; {'moved'} when the output does not end
+-- where the run begins.
 --
 -- Ids have up to 19 digits, more than a Lua number holds, so they stay strings here. Redis checks
 -- for memory before a script's first write: out of memory, nothing is written.
 local saved = redis.call('HMGET', KEYS[2], 'incarnation', 'epoch', 'next', 'commit')
 if saved[4] == ARGV[10] then return {'done before'} end
-if saved[1] ~= ARGV[2] or saved[2] ~= ARGV[3] or saved[3] ~= ARGV[4] then return {'moved'} end
+if saved[1] ~= ARGV[2] then return {'lost'} end
+if saved[2] ~= ARGV[3] or saved[3] ~= ARGV[4] then return {'moved'} end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end
 
 local at = 12

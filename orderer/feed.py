@@ -17,7 +17,7 @@ from chassis.redis import BLOCK_MS, Link, Unavailable, transient
 
 from .feedclock import FeedClock
 from .frames import Rejected, sequence_number
-from .journal import Journal, State, Superseded, now_us
+from .journal import Journal, Lost, State, Superseded, now_us
 from .lateness import FixedTimeout, LearnedTimeout
 from .metrics import FeedMetrics
 from .reorder import Reorder
@@ -64,6 +64,10 @@ class Feed:
             await self.load()
             while not stop.is_set():
                 await self.step()
+        except Lost:
+            # The lease's next holder, most likely this very orderer, begins anew.
+            self.metrics.data_loss.inc()
+            self._log.error("Redis has lost the numbering", feed=self.feed)
         except Superseded as error:
             self._log.warning("superseded", feed=self.feed, verdict=str(error))
         except Unavailable:
@@ -180,10 +184,11 @@ class Feed:
 
     def _line_changed(self, line: str, connection: str, event: bytes) -> None:
         """Follow the lines; an older connection's end does not hide a newer one."""
-        if event == keys.CONNECTED:
+        if event in (keys.CONNECTED, keys.RESUMED):
             self._connections[line] = connection
             self.clock.connected(line)
-            self.reorder.reconnected()
+            if event == keys.CONNECTED:
+                self.reorder.reconnected()
         elif self._connections.get(line, connection) == connection:
             self.clock.disconnected(line)
 
@@ -216,9 +221,7 @@ class Feed:
         if time.monotonic() - self._told >= TELL_EVERY and await self._link.patiently(
             self.journal.lost
         ):
-            self.metrics.data_loss.inc()
-            self._log.error("Redis has lost the numbering", feed=self.feed)
-            raise Superseded("data loss")
+            raise Lost
 
     async def _alive(self) -> bool:
         """Make sure, before giving up in silence, that someone listens to the feed.

@@ -39,6 +39,10 @@ REJECTED_BYTES = 4096
 """Bytes of a rejected frame that are kept."""
 
 
+class Lost(Exception):
+    """Redis has lost the numbering; begin anew."""
+
+
 class Superseded(Exception):
     """This orderer may not write: its lease or its view of the output is out of date."""
 
@@ -125,7 +129,8 @@ class Journal:
 
         `raw` and `seen` are the checkpoint after all of them, `before` is the one before, which
         stays in force until the last part is written; each part is atomic. `amended` gaps have
-        their ledger entry renewed. Raises Superseded when another orderer has taken over.
+        their ledger entry renewed. Raises Superseded when another orderer has taken over,
+        and Lost when Redis has lost the numbering.
         """
         parts = list(_parts(outputs)) or [[]]
         connected = UNTOLD if lines is None else " ".join(sorted(lines)).encode()
@@ -166,6 +171,8 @@ class Journal:
             return reply
 
         verdict, *entries = await self._link.patiently(call)
+        if verdict == b"lost":
+            raise Lost
         if verdict in (b"fenced", b"moved"):
             raise Superseded(verdict.decode())
         self._epoch, self._next = epoch, following

@@ -61,6 +61,8 @@ class Position:
 
     async def save(self, confirmed: bytes, messages: int) -> None:
         """Advance to the entry `confirmed`, which is `messages` farther on."""
+        if self._incarnation is None:
+            self._incarnation = await self._current()
         values = {keys.SINK_POSITION.decode(): confirmed}
         if self._incarnation is not None:
             values[keys.SINK_INCARNATION.decode()] = self._incarnation
@@ -70,6 +72,10 @@ class Position:
         if self._total - self._marks[-1][0] >= max(1, self._retain // MARKS):
             self._marks.append((self._total, confirmed))
 
+    async def forget(self) -> None:
+        """Drop the position, which belongs to a numbering that Redis lost."""
+        await self._link.client.delete(self._key)
+
     async def oldest_unconfirmed(self) -> int | None:
         """Tell when the oldest message behind the position was received, µs, if there is one."""
         entries = await self._link.client.xrange(
@@ -77,22 +83,22 @@ class Position:
         )
         return int(entries[0][1][1].partition(b" ")[0]) if entries else None
 
-    async def trim(self) -> None:
-        """Drop what lies more than the retention behind, if this sink is the slowest."""
+    async def settle(self) -> None:
+        """If this sink is the slowest, say so, and drop what lies farther behind than is kept."""
+        pipeline = self._link.client.pipeline(transaction=False)
+        for other in self._others:
+            pipeline.hget(other, keys.SINK_POSITION)
+        others = await pipeline.execute() if self._others else []
+        if any(order(other or START) < order(self.confirmed) for other in others):
+            return
+        await self._link.client.set(keys.slowest(self._feed), self.confirmed)
         marks = self._marks
         while len(marks) > 1 and marks[1][0] <= self._total - self._retain:
             marks.popleft()
         behind, position = marks[0]
         if behind > self._total - self._retain or position == START:
             return
-        pipeline = self._link.client.pipeline(transaction=False)
-        for other in self._others:
-            pipeline.hget(other, keys.SINK_POSITION)
-        others = await pipeline.execute() if self._others else []
-        if all(order(other or START) >= order(self.confirmed) for other in others):
-            await self._link.client.xtrim(
-                keys.ordered(self._feed), minid=position, approximate=False
-            )
+        await self._link.client.xtrim(keys.ordered(self._feed), minid=position, approximate=False)
 
 
 def order(position: bytes) -> tuple[int, int]:

@@ -108,6 +108,7 @@ class Sink:
                     await until(stop, backoff.delay())
         except Lost:
             # The lease's next holder, most likely this very publisher, begins anew.
+            self.metrics.data_loss.inc()
             self._log.error("Redis has lost the numbering", sink=self.peer.name)
         except Unavailable:
             self._log.warning("stopped without Redis", sink=self.peer.name)
@@ -236,8 +237,9 @@ class Sink:
         """Trim behind the sink and see how far it lags; raises Lost when the numbering is gone."""
         try:
             if await self._position.lost():
+                await self._position.forget()
                 raise Lost
-            await self._position.trim()
+            await self._position.settle()
             oldest = await self._position.oldest_unconfirmed()
             self.metrics.lag.set(max(0.0, time.time() - oldest / 1e6) if oldest else 0)
         except Lost:
@@ -353,10 +355,11 @@ class _Sending:
                 self.ending = "epoch"
                 break
         self._done.set()
-        while flight.messages:
-            await flight.wait(LAST_CONFIRMATION)
         # The confirmations' half returns when all is confirmed, and ends this half with it.
-        await asyncio.Event().wait()
+        if self._stop.is_set():
+            await asyncio.sleep(LAST_CONFIRMATION)
+        else:
+            await asyncio.Event().wait()
 
     async def _write(self, entries: list[tuple[bytes, list[bytes]]]) -> None:
         sink = self._sink
@@ -366,12 +369,11 @@ class _Sending:
         last = entries[-1][0]
         if sink.at_most_once:
             await sink.save(last, len(frames))
+        # No drain(): the window bounds what may wait here, and the pongs tell whether it moves.
         self._connection.write(frames)
         self._flight.sent(last, len(frames), sum(map(len, frames)) + 8 * len(frames))
         sink.observe(entries, len(frames))
         sink.metrics.unconfirmed.set(self._flight.messages)
-        # The window bounds what may wait here; whether it moves, the confirmations watch.
-        await self._connection.drain()
 
     async def confirmations(self) -> None:
         """Ping behind what was sent and save what the pongs confirm, until all is done."""

@@ -52,7 +52,8 @@ class Lease:
         self._renew = link.client.register_script(_RENEW)
         self._release = link.client.register_script(_RELEASE)
         self._deadline = 0.0
-        ACTIVE.labels(feed, role).set(0)
+        # Asked at each scrape, so that a holder whom Redis does not answer stops claiming in time.
+        ACTIVE.labels(feed, role).set_function(lambda: self.held)
 
     @property
     def held(self) -> bool:
@@ -73,7 +74,6 @@ class Lease:
         )
         self.value = reply.decode()
         self._deadline = asked + self._ttl
-        ACTIVE.labels(self.feed, self.role).set(bool(self.value))
         return bool(self.value)
 
     async def seize(self) -> None:
@@ -85,7 +85,6 @@ class Lease:
     async def release(self) -> None:
         """Give the lease back, so that a standby need not wait for it to run out."""
         value, self.value = self.value, ""
-        ACTIVE.labels(self.feed, self.role).set(0)
         if value:
             await self._release(keys=[self.key], args=[value])
 

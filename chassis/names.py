@@ -19,6 +19,9 @@ class Peer(NamedTuple):
     name: str
     url: str
 
+    def __repr__(self) -> str:
+        return f"Peer({self.feed!r}, {self.name!r}, {redact(self.url)!r})"
+
 
 def peers(*, repeatable: bool) -> Callable[[str], tuple[Peer, ...]]:
     """Make a parser of `[feed=]url` separated by spaces, with ws:// or wss:// URLs.

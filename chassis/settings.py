@@ -138,8 +138,14 @@ def url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+_SECRET_PARAMETER = re.compile(
+    r"([?&][^=&#]*(?:pass|secret|token|key|auth|sig)[^=&#]*=)[^&#]*", re.IGNORECASE
+)
+
+
 def redact(value: str) -> str:
-    """Replace the password in a URL with `***`."""
+    """Replace the password in a URL, and what looks like one in its query, with `***`."""
+    value = _SECRET_PARAMETER.sub(r"\1***", value)
     try:
         parts = urlsplit(value)
         password = parts.password

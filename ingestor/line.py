@@ -71,6 +71,9 @@ class Line:
                     await until(stop, backoff.delay())
         except Unavailable:
             self._log.warning("stopped without Redis", line=self.peer.name)
+        finally:
+            self.metrics.backlog.set(0)
+            self.metrics.paused.set(0)
 
     async def _announce(self) -> None:
         """Make the feed known, and count what an earlier ingestor left waiting."""

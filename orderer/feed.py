@@ -13,7 +13,7 @@ from typing import Any
 from chassis import keys
 from chassis.lease import Lease
 from chassis.logs import Log
-from chassis.redis import BLOCK_MS, Link, Unavailable, transient
+from chassis.redis import BLOCK_MS, Helping, Link, Unavailable, transient
 
 from .feedclock import FeedClock
 from .frames import Rejected, sequence_number
@@ -54,7 +54,7 @@ class Feed:
         self._counted = [0, 0, 0, 0]
         self._trimmed = self._told = 0.0
         self._behind = False
-        self._read_entries = 64
+        self._helping = Helping(READ_FRAMES)
 
     # From start to stop --------------------------------------------------------------------
 
@@ -77,6 +77,9 @@ class Feed:
             self.metrics.open_gaps.set(0)
             self.metrics.oldest_gap.set(0)
             self.metrics.paused.set(0)
+            self.metrics.lag.set(0)
+            self.metrics.lines.set(0)
+            self.metrics.gap_timeout.set(0)
 
     async def load(self) -> None:
         """Resume from the checkpoint."""
@@ -97,6 +100,7 @@ class Feed:
             settled=state.raw,
             given_up=state.gaps,
         )
+        self.metrics.capacity.set(settings.capacity)
         self.clock = FeedClock(state.lines)
         self.cursor = state.raw
         self.seen = state.seen
@@ -116,12 +120,11 @@ class Feed:
         else:
             self.metrics.paused.set(0)
             entries = await self._read()
-            self._behind = len(entries) >= self._read_entries
+            self._behind = len(entries) >= self._helping.entries
             if entries:
-                frames = 0
+                self._helping.learn(entries)
                 for entry, values in entries:
-                    frames += await self.take_in(entry, values)
-                self._read_entries = max(1, min(1000, READ_FRAMES * len(entries) // (frames + 1)))
+                    await self.take_in(entry, values)
             else:
                 await self._idle()
         await self.publish()
@@ -143,7 +146,7 @@ class Feed:
             block = max(1, min(block, math.ceil((deadline - self.clock.now) * 1000)))
         try:
             reply: Any = await self._link.reader.xread(
-                {keys.raw(self.feed): self.cursor}, count=self._read_entries, block=block
+                {keys.raw(self.feed): self.cursor}, count=self._helping.entries, block=block
             )
         except Exception as error:
             reason = transient(error)
@@ -155,8 +158,8 @@ class Feed:
             return []
         return reply[0][1] if reply else []
 
-    async def take_in(self, entry: bytes, values: list[bytes]) -> int:
-        """Feed an entry of the input to the buffer; returns how many frames it had."""
+    async def take_in(self, entry: bytes, values: list[bytes]) -> None:
+        """Feed an entry of the input to the buffer."""
         self.cursor = entry
         now = self.clock.entry(entry, time.monotonic())
         received, line, connection, event, frames = _unpack(entry, values)
@@ -180,7 +183,6 @@ class Feed:
         if not replayed:
             self.seen = entry
         reorder.settle(now)
-        return len(frames)
 
     def _line_changed(self, line: str, connection: str, event: bytes) -> None:
         """Follow the lines; an older connection's end does not hide a newer one."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import orjson
@@ -23,8 +24,12 @@ COMMIT_LUA = resources.files(__package__).joinpath("commit.lua").read_text()
 RUN_MESSAGES = 1000
 """Messages in one entry of the output; Lua passes on a few thousand values at most."""
 
+RUN_BYTES = 256 * 1024
+"""Bytes of the messages in one entry, or one message."""
+
 COMMIT_MESSAGES = 4000
-"""Messages in one commit, roughly; beyond, the rest goes into the next."""
+COMMIT_BYTES = 1024 * 1024
+"""Messages and bytes in one commit, roughly; beyond, the rest goes into the next."""
 
 LEDGER_LENGTH = 100_000
 """Entries in the gap ledger, roughly, before the oldest go."""
@@ -231,29 +236,43 @@ class Journal:
         )
 
 
-def _parts(outputs: Sequence[Output]) -> Iterable[list[Output]]:
+def _parts(outputs: Sequence[Output]) -> Iterator[list[Output]]:
     """Cut `outputs` into commits, and runs into entries, that are not too long.
 
     A gap is never the last of a part but of the very last: it goes with the run that it
     makes way for.
     """
     part: list[Output] = []
-    messages = 0
+    messages = size = 0
     for item in outputs:
         if not isinstance(item, Run):
             part.append(item)
             continue
-        for start in range(0, len(item.frames), RUN_MESSAGES):
-            stop = start + RUN_MESSAGES
-            frames = item.frames[start:stop]
-            part.append(Run(item.epoch, item.first + start, frames, item.batches[start:stop]))
-            messages += len(frames)
-            if messages >= COMMIT_MESSAGES:
+        for run, run_size in _entries(item):
+            part.append(run)
+            messages += len(run.frames)
+            size += run_size
+            if messages >= COMMIT_MESSAGES or size >= COMMIT_BYTES:
                 yield part
                 part = []
-                messages = 0
+                messages = size = 0
     if part:
         yield part
+
+
+def _entries(run: Run) -> Iterator[tuple[Run, int]]:
+    """Cut a run into entries, each with its size in bytes."""
+    start = 0
+    while start < len(run.frames):
+        frames = run.frames[start : start + RUN_MESSAGES]
+        size = sum(map(len, frames))
+        if size > RUN_BYTES:
+            sizes = list(accumulate(map(len, frames)))
+            frames = frames[: max(1, bisect_right(sizes, RUN_BYTES))]
+            size = sizes[len(frames) - 1]
+        batches = run.batches[start : start + len(frames)]
+        yield Run(run.epoch, run.first + start, frames, batches), size
+        start += len(frames)
 
 
 def _run_arguments(run: Run) -> list[Any]:

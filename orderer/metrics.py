@@ -17,6 +17,7 @@ GAPS = Counter("orderer_gaps", "Gaps given up", ["feed", "cause"])
 MISSING = Counter("orderer_missing", "Ids given up", ["feed", "cause"])
 EPOCHS = Counter("orderer_epochs", "New numberings recognised", ["feed"])
 HELD = Gauge("orderer_held", "Messages held back now", ["feed"])
+CAPACITY = Gauge("orderer_capacity", "Messages that may be held back", ["feed"])
 OPEN_GAPS = Gauge("orderer_open_gaps", "Gaps that are waited for now", ["feed"])
 OLDEST_GAP = Gauge(
     "orderer_oldest_gap_timestamp_seconds",
@@ -57,6 +58,7 @@ class FeedMetrics:
         self.missing = {cause: MISSING.labels(feed, cause.value) for cause in Cause}
         self.epochs = EPOCHS.labels(feed)
         self.held = HELD.labels(feed)
+        self.capacity = CAPACITY.labels(feed)
         self.open_gaps = OPEN_GAPS.labels(feed)
         self.oldest_gap = OLDEST_GAP.labels(feed)
         self.gap_timeout = GAP_TIMEOUT.labels(feed)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from chassis.lease import Lease
 from chassis.lifecycle import first, until
 from chassis.logs import Log
 from chassis.names import Peer
-from chassis.redis import Link, Unavailable, transient
+from chassis.redis import BLOCK_MS, Helping, Link, Unavailable, transient
 from chassis.websocket import BatchingClient, dial
 
 from .metrics import SinkMetrics
@@ -40,6 +41,9 @@ SLOW = 1.0
 
 READ_MESSAGES = 2000
 """Messages to read and write at a time, roughly."""
+
+WRITE_BYTES = 128 * 1024
+"""Bytes to write together, roughly; a single entry may be larger."""
 
 CONFIRM_EVERY = 0.02
 """Seconds between pings while messages flow."""
@@ -91,7 +95,7 @@ class Sink:
         self._thousand = (0, time.perf_counter())
         self._logged = 0.0
         self._highest = START
-        self._read_entries = 64
+        self._helping = Helping(READ_MESSAGES)
 
     # From start to stop --------------------------------------------------------------------
 
@@ -114,6 +118,8 @@ class Sink:
             self._log.warning("stopped without Redis", sink=self.peer.name)
         finally:
             self.metrics.unconfirmed.set(0)
+            self.metrics.paused.set(0)
+            self.metrics.lag.set(0)
 
     async def _load(self) -> None:
         if not await self._link.patiently(self._position.load):
@@ -167,7 +173,7 @@ class Sink:
         """Read the next entries after `cursor`; wait a moment for them."""
         try:
             reply: Any = await self._link.reader.xread(
-                {self._ordered: cursor}, count=self._read_entries, block=1000
+                {self._ordered: cursor}, count=self._helping.entries, block=BLOCK_MS
             )
         except Exception as error:
             reason = transient(error)
@@ -179,8 +185,7 @@ class Sink:
         if not reply:
             return []
         entries: list[tuple[bytes, list[bytes]]] = reply[0][1]
-        messages = sum(len(values) // 2 - 1 for _, values in entries)
-        self._read_entries = max(1, min(1000, READ_MESSAGES * len(entries) // (messages + 1)))
+        self._helping.learn(entries)
         return entries
 
     # Counting ------------------------------------------------------------------------------
@@ -332,7 +337,7 @@ class _Sending:
 
     async def messages(self) -> None:
         """Send messages until `stop` or until a new numbering wants a connection of its own."""
-        sink, flight = self._sink, self._flight
+        sink = self._sink
         cursor = sink.position.confirmed
         epoch: bytes | None = None
         while not self._stop.is_set():
@@ -342,24 +347,36 @@ class _Sending:
             if epoch is None:
                 epoch = _epoch(entries[0][0])
             same = [entry for entry in entries if _epoch(entry[0]) == epoch]
-            if same:
-                while flight.size >= flight.window and not self._stop.is_set():
-                    sink.metrics.paused.set(1)
-                    await flight.wait(1.0)
-                sink.metrics.paused.set(0)
-                if self._stop.is_set() or not sink.may_send:
+            for batch in _batches(same):
+                if not await self._wait_for_room():
                     break
-                await self._write(same)
-                cursor = same[-1][0]
-            if len(same) < len(entries):
-                self.ending = "epoch"
-                break
+                await self._write(batch)
+                cursor = batch[-1][0]
+            else:
+                if len(same) < len(entries):
+                    self.ending = "epoch"
+                    break
         self._done.set()
         # The confirmations' half returns when all is confirmed, and ends this half with it.
         if self._stop.is_set():
             await asyncio.sleep(LAST_CONFIRMATION)
         else:
             await asyncio.Event().wait()
+
+    async def _wait_for_room(self) -> bool:
+        """Wait until less is on its way than the window; returns False to send no more."""
+        sink, flight = self._sink, self._flight
+        while not self._stop.is_set():
+            if flight.size >= flight.window:
+                sink.metrics.paused.set(1)
+                await flight.wait(1.0)
+            elif not sink.may_send:
+                # The lease has run out and may be renewed or lost at any moment.
+                await asyncio.sleep(0.05)
+            else:
+                break
+        sink.metrics.paused.set(0)
+        return not self._stop.is_set()
 
     async def _write(self, entries: list[tuple[bytes, list[bytes]]]) -> None:
         sink = self._sink
@@ -413,6 +430,22 @@ async def _discard(connection: BatchingClient) -> None:
     """Read and drop what the endpoint says, so that its pongs come through."""
     while True:
         await connection.receive()
+
+
+def _batches(
+    entries: list[tuple[bytes, list[bytes]]],
+) -> Iterator[list[tuple[bytes, list[bytes]]]]:
+    """Cut entries into batches of about `WRITE_BYTES`."""
+    batch: list[tuple[bytes, list[bytes]]] = []
+    size = 0
+    for entry in entries:
+        batch.append(entry)
+        size += sum(map(len, entry[1]))
+        if size >= WRITE_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _epoch(entry: bytes) -> bytes:

@@ -1,0 +1,253 @@
+"""What the services write to Redis, read (and written) as the documented contract has it.
+
+This is a second reading of the contract and shares no code with the services: field by field
+from raw replies, so that a field that is repeated, missing or out of place shows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+Client: TypeAlias = Any
+"""redis-py's own type says of nearly every reply that it may be an awaitable."""
+
+Entry: TypeAlias = "tuple[bytes, list[bytes]]"
+
+DEFAULT = "default"
+
+
+def connect(url: str) -> Client:
+    """Make a client whose replies of XRANGE are raw lists, every field as it was written."""
+    client = redis.Redis.from_url(url, protocol=2, socket_timeout=10, retry=Retry(NoBackoff(), 0))
+    client.set_response_callback("XRANGE", lambda reply, **_: reply)
+    return client
+
+
+def entries(client: Client, key: str, after: bytes = b"-") -> list[Entry]:
+    """Read a whole stream, or what comes after the entry `after`."""
+    start = after if after == b"-" else b"(" + after
+    return [(entry, values) for entry, values in client.xrange(key, start, "+")]
+
+
+# Frames -------------------------------------------------------------------------------------
+
+
+def frame(seq: int) -> bytes:
+    """Make the frame of the id `seq`, with a text that belongs to it."""
+    return b'{"id":%d,"text":%d}' % (seq, seq * seq % 1000003)
+
+
+def frames(ids: Iterable[int]) -> list[bytes]:
+    """Make the frames of `ids`."""
+    return [frame(seq) for seq in ids]
+
+
+def ids(messages: Iterable[bytes]) -> list[int]:
+    """Read the ids out of frames."""
+    return [json.loads(message)["id"] for message in messages]
+
+
+# raw:{feed} ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """An entry of `raw`: frames, or a change of the connection."""
+
+    entry: bytes
+    time: int
+    line: str
+    connection: str
+    event: str
+    frames: list[bytes]
+
+
+def raw(client: Client, feed: str = DEFAULT) -> list[Batch]:
+    """Read `raw`; fails where an entry is not laid out as promised."""
+    found = []
+    for entry, values in entries(client, f"raw:{{{feed}}}"):
+        names = values[0::2]
+        assert names[:3] == [b"t", b"line", b"conn"], names[:3]
+        event, received = "", values[7::2]
+        if names[3:] == [b"event"]:
+            event, received = values[7].decode(), []
+        else:
+            assert names[3:] == [b"%d" % at for at in range(len(received))], names
+        line, connection = values[3].decode(), values[5].decode()
+        found.append(Batch(entry, int(values[1]), line, connection, event, received))
+    return found
+
+
+def raw_frames(client: Client, feed: str = DEFAULT) -> list[bytes]:
+    """Read the frames in `raw`, in order of receipt."""
+    return [received for batch in raw(client, feed) for received in batch.frames]
+
+
+def write_raw(
+    client: Client, messages: Sequence[bytes], *, feed: str = DEFAULT, line: str = "test"
+) -> bytes:
+    """Write a batch as an ingestor does; returns its entry id."""
+    numbered = {str(at): message for at, message in enumerate(messages)}
+    return _append(client, feed, line, numbered)
+
+
+def write_event(client: Client, event: str, *, feed: str = DEFAULT, line: str = "test") -> bytes:
+    """Write that a line was `connected` or `disconnected`."""
+    return _append(client, feed, line, {"event": event})
+
+
+def _append(client: Client, feed: str, line: str, values: dict[str, Any]) -> bytes:
+    now = time.time_ns() // 1000
+    client.sadd("feeds", feed)
+    entry: bytes = client.xadd(
+        f"raw:{{{feed}}}", {"t": now, "line": line, "conn": "c0ffee", **values}
+    )
+    return entry
+
+
+# ordered:{feed} -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """An entry of `ordered`: frames of consecutive ids."""
+
+    entry: bytes
+    epoch: int
+    first: int
+    frames: list[bytes]
+
+    @property
+    def last(self) -> int:
+        """The last id."""
+        return self.first + len(self.frames) - 1
+
+
+def ordered(client: Client, feed: str = DEFAULT) -> list[Run]:
+    """Read `ordered`; fails where a run is not laid out as promised."""
+    found = []
+    for entry, values in entries(client, f"ordered:{{{feed}}}"):
+        names = values[0::2]
+        assert names[0] == b"t", names[0]
+        assert int(values[1].split(b" ")[0]) > 1_500_000_000_000_000, values[1]
+        epoch, last = map(int, entry.split(b"-"))
+        first = int(names[1])
+        assert names[1:] == [b"%d" % seq for seq in range(first, last + 1)], (entry, names)
+        found.append(Run(entry, epoch, first, values[3::2]))
+    return found
+
+
+def ordered_frames(client: Client, feed: str = DEFAULT) -> list[bytes]:
+    """Read the frames in `ordered`."""
+    return [message for run in ordered(client, feed) for message in run.frames]
+
+
+def ordered_ids(client: Client, feed: str = DEFAULT) -> list[int]:
+    """Read the ids in `ordered`."""
+    return [seq for run in ordered(client, feed) for seq in range(run.first, run.last + 1)]
+
+
+def write_run(
+    client: Client, messages: Sequence[bytes], *, epoch: int = 1, feed: str = DEFAULT
+) -> bytes:
+    """Write a run as an orderer does; returns its entry id."""
+    seqs = ids(messages)
+    entry = f"{epoch}-{seqs[-1]}"
+    client.hsetnx(f"order:{{{feed}}}", "incarnation", "0123456789abcdef")
+    client.sadd("feeds", feed)
+    numbered = {str(seq): message for seq, message in zip(seqs, messages, strict=True)}
+    client.xadd(f"ordered:{{{feed}}}", {"t": time.time_ns() // 1000, **numbered}, id=entry)
+    return entry.encode()
+
+
+# The rest -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gap:
+    """An entry of the gap ledger: ids `first` … `last` were given up."""
+
+    epoch: int
+    first: int
+    last: int
+    opened: int
+    closed: int
+    cause: str
+    late: int
+
+
+def gaps(client: Client, feed: str = DEFAULT) -> list[Gap]:
+    """Read the gap ledger, by epoch and ids."""
+    found = []
+    for _, values in entries(client, f"gaps:{{{feed}}}"):
+        fields = _fields(values)
+        cause = fields.pop("cause").decode()
+        found.append(Gap(cause=cause, **{name: int(value) for name, value in fields.items()}))
+    return sorted(found, key=lambda gap: (gap.epoch, gap.first))
+
+
+def given_up(client: Client, feed: str = DEFAULT) -> list[int]:
+    """List the ids that the gap ledger names, by epoch and ids."""
+    return [seq for gap in gaps(client, feed) for seq in range(gap.first, gap.last + 1)]
+
+
+def holes(numbers: Iterable[int], first: int | None = None) -> list[int]:
+    """List what is missing from `first`, or the lowest of `numbers`, to the highest."""
+    present = set(numbers)
+    lowest = min(present) if first is None else first
+    return [seq for seq in range(lowest, max(present) + 1) if seq not in present]
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An entry of the stream of rejected frames."""
+
+    reason: str
+    line: str
+    size: int
+    frame: bytes
+
+
+def rejected(client: Client, feed: str = DEFAULT) -> list[Reject]:
+    """Read the stream of rejected frames."""
+    found = []
+    for _, values in entries(client, f"rejected:{{{feed}}}"):
+        fields = _fields(values)
+        found.append(
+            Reject(
+                fields["reason"].decode(),
+                fields["line"].decode(),
+                int(fields["size"]),
+                fields["frame"],
+            )
+        )
+    return found
+
+
+def order(client: Client, feed: str = DEFAULT) -> dict[str, str]:
+    """Read the orderer's checkpoint."""
+    fields = client.hgetall(f"order:{{{feed}}}")
+    return {name.decode(): value.decode() for name, value in fields.items()}
+
+
+def sinks(client: Client, feed: str = DEFAULT) -> dict[str, str]:
+    """Read the confirmed positions of a feed's sinks, by the sink's name."""
+    prefix = f"sink:{{{feed}}}:"
+    return {
+        key.decode().removeprefix(prefix): (client.hget(key, "position") or b"").decode()
+        for key in sorted(client.keys(prefix + "*"))
+    }
+
+
+def _fields(values: list[bytes]) -> dict[str, bytes]:
+    names = [name.decode() for name in values[0::2]]
+    assert len(set(names)) == len(names), names
+    return dict(zip(names, values[1::2], strict=True))

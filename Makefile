@@ -8,7 +8,8 @@ PYTHON = $(shell for python in python3 python3.14 python3.13 python3.12 python3.
 endif
 
 # Servers and tools of the system that tests drive, as command=Debian package.
-SYSTEM = redis-server=redis-server
+SYSTEM = redis-server=redis-server promtool=prometheus \
+	prometheus-redis-exporter=prometheus-redis-exporter chromium=chromium
 
 VENV = .venv/bin/python
 PIP = $(VENV) -m pip install -qq --disable-pip-version-check --require-hashes --requirement
@@ -20,10 +21,10 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV) -m uv pip compile --quiet -
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: help demo up test check lint format bench lock system clean
+.PHONY: help demo up test test-compose check lint format dashboards bench lock system clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/standalone ## Relay 100 000 messages here and check their order (MESSAGES=, RATE=, DEMO_ARGS=)
 	@$(VENV) -m standalone demo $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(RATE),--rate $(RATE)) $(DEMO_ARGS)
@@ -33,6 +34,9 @@ up: .venv/standalone ## Keep the whole stack running in this terminal until Ctrl
 
 test: .venv/dev system ## Run the tests (TEST_ARGS=)
 	@$(VENV) -m pytest -q $(TEST_ARGS)
+
+test-compose: .venv/dev ## Run the tests of the stack in containers, where Docker answers (TEST_ARGS=)
+	@SERIATIM_COMPOSE=1 $(VENV) -m pytest -q tests/compose $(TEST_ARGS)
 
 check: lint test ## Run what CI runs: format, lint, types, tests
 
@@ -44,6 +48,9 @@ lint: .venv/dev ## Check format, lint and types only
 format: .venv/dev ## Format the code and mend what the linter can mend
 	@$(VENV) -m ruff check --fix --quiet . || true
 	@$(VENV) -m ruff format .
+
+dashboards: .venv/dev ## Generate grafana/dashboards/*.json anew
+	@$(VENV) -m grafana.dashboards
 
 bench: .venv/dev ## Measure the relay against simpler ways (BENCH_ARGS=)
 	@$(VENV) -m tests.bench $(BENCH_ARGS)

@@ -87,7 +87,7 @@ class Line:
             if not entries:
                 break
             for entry, values in entries:
-                backlog.wrote(entry, len(values) // 2 - 3)
+                backlog.wrote(entry, 0 if keys.EVENT in values[6:7] else len(values) // 2 - 3)
             cursor = entries[-1][0]
         self._backlog = backlog
 

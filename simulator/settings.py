@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 from websockets.frames import EXTERNAL_CLOSE_CODES
 
@@ -10,6 +11,11 @@ from chassis.settings import Common, integer, number, setting, text
 
 _SHARE = number(0, 1)
 _COUNT = integer(0, 10**12)
+
+
+def _seed(value: str) -> int:
+    """Accept a number, or `random`, which is another one each time."""
+    return random.getrandbits(62) if value == "random" else integer(0, 2**63 - 1)(value)
 
 
 def _close_code(value: str) -> int:
@@ -37,7 +43,7 @@ class Settings(Common):
     )
     first_id: int = setting("SIMULATOR_FIRST_ID", integer(0, 2**63 - 1), "1", "the first id")
     seed: int = setting(
-        "SIMULATOR_SEED", integer(0, 2**63 - 1), "1", "equal seeds make equal feeds"
+        "SIMULATOR_SEED", _seed, "1", "equal seeds make equal feeds; random = another at each start"
     )
     reorder: float = setting(
         "SIMULATOR_REORDER", _SHARE, "0.1", "share of messages that come 1 to DEPTH places late"
@@ -55,7 +61,7 @@ class Settings(Common):
         "median seconds of that time; its tail is heavy (Pareto, alpha 1.5)",
     )
     delay_max: float = setting(
-        "SIMULATOR_DELAY_MAX", number(0, 3600), "2", "seconds that it is at most"
+        "SIMULATOR_DELAY_MAX", number(0, 3600), "0.5", "seconds that it is at most"
     )
     repeats: float = setting("SIMULATOR_REPEATS", _SHARE, "0", "share of messages sent twice")
     losses: float = setting("SIMULATOR_LOSSES", _SHARE, "0", "share of messages never sent")

@@ -1,0 +1,59 @@
+"""Every query that we ship, asked of a real Prometheus that watches the real services."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from grafana.alerts import alerts, rules
+from tests.contract.queries import Prometheus, missing, queries, watched
+from tests.support.waiting import until
+
+TROUBLE = (
+    'orderer_frames_total{fate="late"}',
+    'orderer_frames_total{fate="duplicate"}',
+    'orderer_rejected_total{reason="json"}',
+    'orderer_missing_total{cause="timeout"}',
+    'orderer_late_arrivals_total{in_time="no"}',
+    "orderer_held",
+    "ingestor_disconnects_total",
+    "publisher_disconnects_total",
+    "publisher_resent_total",
+    "publisher_thousand_seconds_count",
+    "redis_memory_used_bytes",
+)
+"""What the load must have brought about, or the rest would prove little."""
+
+NEVER = ("OutOfOrder", "TwoActive", "DataLost", "RedisFull", "RedisNotPersisting", "OrdererFull")
+"""Alerts that no feed and no endpoint can cause."""
+
+
+def test_every_query_and_rule_returns_data(tmp_path: Path) -> None:
+    """A panel would stay empty or an alert silent: a metric has another name or other labels."""
+    programs = missing()
+    if programs:
+        reason = f"not installed: {', '.join(programs)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    pending = {query.promql for query in queries()}
+    pending |= {rule["record"] for rule in rules() if "record" in rule}
+    pending |= {alert.symptom for alert in alerts().values()}
+    pending |= {f"{series} > 0" for series in TROUBLE}
+    with watched(tmp_path) as prometheus:
+        try:
+            until(lambda: _all_answered(prometheus, pending), "all have data", deadline=30)
+        except AssertionError as error:
+            raise AssertionError("no data:\n" + "\n".join(sorted(pending))) from error
+        for name in NEVER:
+            firing = f'ALERTS{{alertname="{name}", alertstate="firing"}}'
+            assert not prometheus.query(firing), name
+        assert not prometheus.query("prometheus_rule_evaluation_failures_total > 0")
+
+
+def _all_answered(prometheus: Prometheus, pending: set[str]) -> bool:
+    """Ask again what has had no answer yet, and drop what now has one."""
+    pending -= {expr for expr in sorted(pending) if prometheus.query(expr)}
+    return not pending

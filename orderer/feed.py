@@ -15,6 +15,7 @@ from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import BLOCK_MS, Helping, Link, Unavailable, transient
 
+from .checkpoint import position, since
 from .feedclock import FeedClock
 from .frames import Rejected, sequence_number
 from .journal import Journal, Lost, State, Superseded, now_us
@@ -26,6 +27,9 @@ from .settings import Settings
 
 READ_FRAMES = 4000
 """Frames to read at a time, roughly."""
+
+CAPACITY_BYTES = 256 * 1024 * 1024
+"""Bytes of held messages at which the oldest gap is given up, whatever their number."""
 
 LEAST_FAR = 1000
 """Ids; however small the capacity, a frame no farther ahead than this is no stray."""
@@ -93,6 +97,7 @@ class Feed:
         self.reorder = Reorder(
             timeout=self.timeout,
             capacity=settings.capacity,
+            capacity_bytes=CAPACITY_BYTES,
             far=max(settings.capacity, LEAST_FAR),
             first_id=settings.first_id,
             epoch=state.epoch,
@@ -104,6 +109,7 @@ class Feed:
         self.clock = FeedClock(state.lines)
         self.cursor = state.raw
         self.seen = state.seen
+        self._begun = state.begun
         self._replaying = True
         self._checkpoint = (state.raw, state.seen)
         self._connections: dict[str, str] = {}
@@ -163,8 +169,13 @@ class Feed:
         self.cursor = entry
         now = self.clock.entry(entry, time.monotonic())
         received, line, connection, event, frames = _unpack(entry, values)
-        replayed = self._replaying and _order(entry) <= _order(self.seen)
+        replayed = self._replaying and position(entry) <= position(self.seen)
         self._replaying = replayed
+        if self._begun:
+            ours = since(self._begun, entry, frames)
+            if ours is frames:
+                self._begun = b""  # from here on all are
+            frames = ours
         batch = Batch(entry, received, now, replayed)
         reorder = self.reorder
         reorder.begin(batch)
@@ -377,9 +388,3 @@ def _unpack(entry: bytes, values: list[bytes]) -> tuple[int, bytes, bytes, bytes
     received = int(time_field if time_field.isdigit() else entry.partition(b"-")[0] + b"000")
     line, connection = fields.get(keys.LINE, b"?"), fields.get(keys.CONN, b"?")
     return received, line, connection, fields.get(keys.EVENT, b""), frames
-
-
-def _order(entry: bytes) -> tuple[int, int]:
-    """Turn a stream entry's id into something that compares."""
-    milliseconds, _, serial = entry.partition(b"-")
-    return int(milliseconds), int(serial or b"0")

@@ -61,6 +61,8 @@ class State:
     next: int | None
     raw: bytes
     seen: bytes
+    begun: bytes
+    """Where in the input the epoch begins."""
     lines: list[str] | None
     """The lines that were connected at `seen`; None when nobody has told."""
     gaps: list[Gap]
@@ -80,6 +82,7 @@ class Journal:
         self._incarnation = b""
         self._epoch = b""
         self._next = b""
+        self._begun = b""
 
     async def load(self) -> State:
         """Read the checkpoint; without one, begin a new incarnation.
@@ -99,6 +102,7 @@ class Journal:
             await pipeline.execute()
             fields = await client.hgetall(order)
         self._incarnation = fields[keys.ORDER_INCARNATION]
+        self._begun = fields.get(keys.ORDER_BEGUN, b"")
         self._epoch = fields[keys.ORDER_EPOCH]
         self._next = fields[keys.ORDER_NEXT]
         epoch = int(self._epoch)
@@ -111,6 +115,7 @@ class Journal:
             next=int(self._next) if self._next else None,
             raw=fields.get(keys.ORDER_RAW, b"0-0"),
             seen=fields.get(keys.ORDER_SEEN, b"0-0"),
+            begun=self._begun,
             lines=None if lines == UNTOLD else lines.decode().split(),
             gaps=sorted((gap for gap in gaps if gap.epoch == epoch), key=lambda gap: gap.first),
         )
@@ -150,7 +155,7 @@ class Journal:
     ) -> None:
         runs: list[Any] = []
         ledger = [*(item for item in part if isinstance(item, Gap)), *amended]
-        epoch, following = self._epoch, self._next
+        epoch, following, begun = self._epoch, self._next, self._begun
         count = 0
         for item in part:
             if isinstance(item, Run):
@@ -160,12 +165,12 @@ class Journal:
             elif isinstance(item, Gap):
                 following = b"%d" % (item.last + 1)
             else:
-                epoch = b"%d" % item.epoch
+                epoch, begun = b"%d" % item.epoch, item.since
                 following = b"" if item.next is None else b"%d" % item.next
         self._serial += 1
         arguments = [
             self._lease.value, self._incarnation, self._epoch, self._next,
-            epoch, following, raw, seen, lines,
+            epoch, following, raw, seen, lines, begun,
             f"{self._lease.value}#{self._serial}", LEDGER_LENGTH, count, *runs, len(ledger),
         ]  # fmt: skip
         for gap in ledger:
@@ -180,7 +185,7 @@ class Journal:
             raise Lost
         if verdict in (b"fenced", b"moved"):
             raise Superseded(verdict.decode())
-        self._epoch, self._next = epoch, following
+        self._epoch, self._next, self._begun = epoch, following, begun
         if verdict == b"done before" and ledger:
             entries = await self._link.patiently(lambda: self._find_entries(ledger))
         for gap, entry in zip(ledger, entries, strict=True):

@@ -34,6 +34,10 @@ PROOF_AFTER_RECONNECT = 2
 PATIENCE = 1000
 """Frames after which a frame on probation is settled."""
 
+QUIET = 64
+"""Echoes after a replay was recognised that nobody need look at, if they lie no more than that
+many ids above it: most likely it goes on."""
+
 MOST_ECHOES = 256
 """Echoes on probation at a time; the oldest is settled beyond."""
 
@@ -94,11 +98,15 @@ class Probation:
             last += 1
         return range(first, last + 1)
 
-    def near(self, seq: int, far: int) -> list[int]:
-        """List the ids of the frames no more than `far` from `seq`."""
-        return [other for other in self._frames if abs(other - seq) <= far]
+    def agreeing(self, seq: int, far: int, progress: int) -> list[int]:
+        """List the ids that bear out `seq`, itself included: `PROOF` at least, or none.
 
-    def since(self, progress: int) -> list[int]:
-        """List the ids of the frames since which nothing that counts has come, last first."""
+        That is those between which nothing that counts has come, or those no more than `far` ids
+        away.
+        """
         backwards = reversed(self._frames.items())
-        return [seq for seq, _ in takewhile(lambda item: item[1][2] == progress, backwards)]
+        since = [other for other, _ in takewhile(lambda item: item[1][2] == progress, backwards)]
+        if len(since) >= PROOF:
+            return since
+        near = [other for other in self._frames if abs(other - seq) <= far]
+        return near if len(near) >= PROOF else []

@@ -13,8 +13,8 @@ one invariant is:
     `next` is never held; and every missing id below the highest held one lies in exactly one
     open gap.
 
-A frame whose id is `next` is released, with all held frames that follow without a hole. That
-is the whole of ordering; the rest is about when to stop waiting, and whom to believe.
+A frame whose id is `next` is released, with all held frames that follow without a hole. The rest
+is about when to stop waiting, and whom to believe.
 
 **Gaps.** A frame above all others seen opens a gap: the ids between. Gaps therefore come into
 being in the order of their ids *and* of their age, and a plain list holds them in both (see
@@ -24,17 +24,15 @@ being in the order of their ids *and* of their age, and a plain list holds them 
 * when it is overdue: `timeout` seconds after both its neighbours, the frame below and the one
   above, have come. (The neighbour below counts because of frames that run far ahead: as long
   as the hole's lower edge advances, the feed is still down there.)
-* when more than `capacity` frames are held;
+* when more than `capacity` frames, or `capacity_bytes` bytes, are held;
 * when an operator says so.
 
 Frames that come into a gap later than given up are *late*: never released, because all output
 is sorted, but counted with the gap, so that the ledger tells what waiting longer would have saved.
 
-**Whom to believe.** An id far ahead of all others, or a row of ids that were released before, may
-mean that the numbering has jumped or begun anew, or nothing at all. Such frames are put *on
-probation* (see `probation.py`) until others confirm them. When a row of released ids has come
-again, `accept()` returns True and the caller shows `judge()` what the output holds under those
-ids. A new numbering is a new *epoch*; the old one is closed by giving up all its gaps.
+**Whom to believe.** Frames whose ids jump far ahead, or were released before, are *on probation*
+until others confirm them (see `probation.py`); for `judge()` the caller looks up the latter in
+the output. A new numbering is a new *epoch*; the old one is closed by giving up all its gaps.
 
 **First id.** Without a configured first id, a new numbering begins with the lowest id seen
 within `SETTLING` seconds, or as soon as `SETTLED` ids in a row stand from the lowest on.
@@ -43,22 +41,18 @@ within `SETTLING` seconds, or as soon as `SETTLED` ids in a row stand from the l
 is *pinned*; `checkpoint` is the entry before the oldest pinned one. Feeding a new buffer from
 the checkpoint on, with the `epoch` and `next` of the old, rebuilds the same state.
 
-**Cost.** A frame costs O(1) amortised, however many are held: the dictionary of held frames is
-touched twice, and each gap is appended and dropped once. Only a frame that lands inside a gap
-pays a binary search over the open gaps and a push onto that gap's heap, both in C.
+**Cost.** O(1) amortised for a frame, however many are held; one that lands inside a gap also pays
+a binary search over the open gaps and a push onto that gap's heap, both in C.
 """
 
 from __future__ import annotations
 
+from .checkpoint import Checkpoint, beginning
 from .gaps import OpenGaps
 from .lateness import FixedTimeout
 from .ledger import Ledger
-from .probation import MOST_ECHOES, PROOF, PROOF_AFTER_RECONNECT, Probation
+from .probation import MOST_ECHOES, PROOF, PROOF_AFTER_RECONNECT, QUIET, Probation
 from .runs import Batch, Cause, Epoch, Gap, Output, Run
-
-QUIET = 64
-"""Echoes after a replay was recognised that nobody need look at, if they lie no more than that
-many ids above it: most likely it goes on."""
 
 SETTLING = 1.0
 """Seconds of feed time in which the first id of a numbering is looked for."""
@@ -79,6 +73,7 @@ class Reorder:
         *,
         timeout: FixedTimeout,
         capacity: int,
+        capacity_bytes: int = 2**63,
         far: int,
         first_id: int | None = None,
         epoch: int = 1,
@@ -95,6 +90,7 @@ class Reorder:
         """
         self.timeout = timeout
         self.capacity = capacity
+        self.capacity_bytes = capacity_bytes
         self.far = far
         self.first_id = first_id
         self.epoch = epoch
@@ -108,6 +104,7 @@ class Reorder:
         """Gaps whose late frames changed; the caller empties it."""
 
         self._held: dict[int, tuple[bytes, Batch]] = {}
+        self._bytes = 0
         self._top = -1 if self.next is None else self.next - 1
         self._gaps = OpenGaps()
         self._ledger = Ledger(given_up or [])
@@ -120,14 +117,10 @@ class Reorder:
         self._strays = Probation()
         self._skipped = 0
         self._repeats = 0
-        self._edge = 0.0
-        """When the frame below `next` came; feed time, kept while frames are held."""
+        self._edge = 0.0  # when the frame below `next` came, while frames are held
         self._settling_since: Batch | None = None
-        self._batches: list[Batch] = []
-        self._first_batch = 0
-        self._settled = settled
+        self._checkpoint = Checkpoint(settled)
         self._out: list[Output] = []
-        self._run: Run
         self._start_run()
         if next is None and first_id is not None:
             self._before_first(None, 0)
@@ -136,7 +129,7 @@ class Reorder:
 
     def begin(self, batch: Batch) -> None:
         """Note that the frames of `batch` follow."""
-        self._batches.append(batch)
+        self._checkpoint.add(batch)
 
     def reconnected(self) -> None:
         """Note that the feed was connected anew: its numbering may well begin anew, too."""
@@ -168,23 +161,19 @@ class Reorder:
         return self._behind(seq, frame, batch)
 
     def settle(self, now: float) -> None:
-        """Finish a batch or a silent while: give up what is due, settle what nobody confirmed."""
-        deadline = self.deadline
+        """Finish a batch or a silent while: settle what nobody confirmed, give up what is due."""
         if self.next is None:
-            if deadline is None or deadline > now:
+            if self.deadline is None or self.deadline > now:
                 return
             self._found_first()
-            deadline = self.deadline
-        while deadline is not None and deadline <= now:
-            self._give_up(Cause.TIMEOUT)
-            deadline = self.deadline
-        if self.timeout.seconds is not None:
-            while len(self._held) > self.capacity:
-                self._give_up(Cause.CAPACITY)
         if self._echoes or self._strays:
             self._end_probation()
+        while (deadline := self.deadline) is not None and deadline <= now:
+            self._give_up(Cause.TIMEOUT)
+        while self._crowded and self.timeout.seconds is not None:
+            self._give_up(Cause.CAPACITY)
 
-    # Looking in ----------------------------------------------------------------------------
+    # Looking in, results out ---------------------------------------------------------------
 
     @property
     def held(self) -> int:
@@ -194,7 +183,11 @@ class Reorder:
     @property
     def full(self) -> bool:
         """Whether reading should pause until an operator decides."""
-        return self.timeout.seconds is None and len(self._held) >= self.capacity
+        return self.timeout.seconds is None and self._crowded
+
+    @property
+    def _crowded(self) -> bool:
+        return len(self._held) > self.capacity or self._bytes > self.capacity_bytes
 
     @property
     def deadline(self) -> float | None:
@@ -211,14 +204,11 @@ class Reorder:
     def gaps(self) -> list[tuple[int, int, float, int]]:
         """Open gaps as (first, last, opened at feed time, since µs), oldest first.
 
-        Frames held inside a gap do not split it, but one that they fill is no longer open.
-        Costs O(open gaps).
+        Frames held inside a gap do not split it. Costs O(open gaps).
         """
         if self.next is None or not self._held:
             return []
         return self._gaps.listed(self.next)
-
-    # Results out ---------------------------------------------------------------------------
 
     def take(self) -> list[Output]:
         """Take what came out since the last call, in order: runs, given-up gaps, new epochs."""
@@ -230,16 +220,7 @@ class Reorder:
     @property
     def checkpoint(self) -> bytes:
         """The last entry that is settled together with all before it."""
-        batches = self._batches
-        first = self._first_batch
-        while first < len(batches) and not batches[first].pins:
-            self._settled = batches[first].entry
-            first += 1
-        if first > 64 and 2 * first > len(batches):
-            del batches[:first]
-            first = 0
-        self._first_batch = first
-        return self._settled
+        return self._checkpoint.entry
 
     # Decisions from outside ----------------------------------------------------------------
 
@@ -307,6 +288,7 @@ class Reorder:
 
     def _hold(self, seq: int, frame: bytes, batch: Batch) -> None:
         self._held[seq] = (frame, batch)
+        self._bytes += len(frame)
         batch.pins += 1
         top = self._top
         if seq > top:
@@ -337,6 +319,7 @@ class Reorder:
             batches.append(batch)
             batch.pins -= 1
             seq += 1
+            self._bytes -= len(frame)
             self._edge = batch.now
         self.next = seq
         self._gaps.passed(seq)
@@ -363,6 +346,8 @@ class Reorder:
     def _behind(self, seq: int, frame: bytes, batch: Batch) -> bool:
         assert self.next is not None
         self._repeats += 1
+        if batch.replayed:
+            self._edge = batch.now  # as it was when this frame was released, before a crash
         gap = self._ledger.find(seq)
         if gap is not None and self.next - seq <= self.far:
             self._count_late(gap, batch)
@@ -374,10 +359,9 @@ class Reorder:
                 return False
             # Of the two, only the later one can belong to a new numbering.
             self._settle_echo(seq)
-        progress = self._progress
-        if progress != self._reconnected_at:
+        if self._progress != self._reconnected_at:
             self._proof = PROOF
-        echoes.add(seq, frame, batch, progress)
+        echoes.add(seq, frame, batch, self._progress)
         if len(echoes) > MOST_ECHOES:
             self._settle_echo(next(iter(echoes)))
         if self._quiet and 0 < seq - self._replayed <= QUIET:
@@ -424,7 +408,8 @@ class Reorder:
         self.next = self.first_id
         self._top = -1 if self.next is None else self.next - 1
         self._skipped = 0
-        self._out.append(Epoch(self.epoch, self.next))
+        place = beginning(echoes[0][2], echoes[0][1]) if echoes else b""
+        self._out.append(Epoch(self.epoch, self.next, place))
         self._start_run()
         if self.next is not None:
             self._before_first(None, 0)
@@ -445,15 +430,9 @@ class Reorder:
         return seq - max(self._top, self.next - 1) > self.far
 
     def _stray(self, seq: int, frame: bytes, batch: Batch) -> None:
-        strays = self._strays
-        now = self._progress + self._repeats
+        strays, now = self._strays, self._progress + self._repeats
         strays.add(seq, frame, batch, now)
-        believed = strays.since(now)
-        if len(believed) < PROOF:
-            believed = strays.near(seq, self.far)
-        if len(believed) < PROOF:
-            return
-        for other in sorted(believed):
+        for other in sorted(strays.agreeing(seq, self.far, now)):
             kept, origin = strays.release(other)
             if self._is_far(other):
                 self._hold(other, kept, origin)
@@ -466,8 +445,6 @@ class Reorder:
 
     def _end_probation(self) -> None:
         """Settle those for whom the time is up."""
-        if self.next is None:
-            return
         for seq in self._echoes.due(self._progress):
             self._settle_echo(seq)
         due = set(self._strays.due(self._progress + self._repeats))
@@ -491,6 +468,7 @@ class Reorder:
             self.duplicates += 1
             return
         held[seq] = (frame, batch)
+        self._bytes += len(frame)
         batch.pins += 1
         if self._top < 0 or seq < self._top:
             self._top = seq
@@ -498,12 +476,13 @@ class Reorder:
         in_a_row = len(held) >= SETTLED and all(
             lowest + i in held for i in range(SETTLED - 1, -1, -1)
         )
-        if lowest == 0 or in_a_row or len(held) >= self.capacity:
+        if lowest == 0 or in_a_row or self._crowded:
             self._found_first()
 
     def _found_first(self) -> None:
         """Begin with the lowest id seen; what was held comes in again, in order."""
         held, self._held = self._held, {}
+        self._bytes = 0
         since, self._settling_since = self._settling_since, None
         self.next = self._top if held else 0
         self._top = self.next - 1

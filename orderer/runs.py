@@ -23,7 +23,8 @@ class Batch:
     def __init__(self, entry: bytes, time: int, now: float, replayed: bool = False) -> None:
         """Describe the entry with id `entry`, received at `time` (µs) and feed time `now` (s).
 
-        `replayed` says that its late frames were counted before.
+        `replayed` says that a former buffer has read it, too: what that released is published,
+        and its late frames are counted.
         """
         self.entry = entry
         self.time = time
@@ -68,6 +69,8 @@ class Epoch:
 
     epoch: int
     next: int | None
+    since: bytes = b""
+    """Where in the input it begins (see `checkpoint.beginning`); empty: after all that was read."""
 
 
 Output = Run | Gap | Epoch

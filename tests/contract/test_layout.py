@@ -133,5 +133,5 @@ def test_make_help_lists_every_target() -> None:
         text=True,
         check=True,
     ).stdout
-    shown = set(re.findall(r"(?m)^\s+make (\w+)\s+\S", helped))
+    shown = set(re.findall(r"(?m)^\s+make ([\w-]+)\s+\S", helped))
     assert shown == phony

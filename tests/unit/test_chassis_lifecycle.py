@@ -1,0 +1,244 @@
+"""A service's life: it drains on a signal, and its exit code tells how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from chassis.lifecycle import end, first, until
+
+
+async def test_end_repeats_itself() -> None:
+    """A cancellation that is swallowed, as Python 3.11 may do, would leave a task running."""
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(stubborn())
+    await asyncio.sleep(0)
+    await end(task)
+    assert task.cancelled()
+    assert swallowed == 2
+
+
+async def test_end_gives_up() -> None:
+    """A task that cannot be ended would keep the process from ending."""
+    release = asyncio.Event()
+
+    async def immortal() -> None:
+        while not release.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await release.wait()
+
+    task = asyncio.ensure_future(immortal())
+    await asyncio.sleep(0)
+    await end(task, within=0.25)
+    assert not task.done()
+    release.set()
+    await task
+
+
+async def test_end_drops_what_is_raised() -> None:
+    """The error of a task that is ended anyway would hide why it is ended."""
+
+    async def failing() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError
+
+    task = asyncio.ensure_future(failing())
+    await asyncio.sleep(0)
+    await end(task)
+    assert task.done()
+
+
+async def test_until() -> None:
+    """A pause would not be cut short by the end of the service, or not tell of it."""
+    stop = asyncio.Event()
+    assert not await until(stop, 0)
+    assert not await until(stop, -1)
+    assert not await until(stop, 0.001)
+    asyncio.get_running_loop().call_soon(stop.set)
+    assert await until(stop, 3600)
+    assert await until(stop, 3600)
+
+
+async def test_first_ends_the_others() -> None:
+    """A half of a connection would live on when the other has ended."""
+    ended = []
+
+    async def waiting(name: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(name)
+
+    async def quick() -> None:
+        await asyncio.sleep(0)
+
+    await first(waiting("a"), quick(), waiting("b"))
+    assert sorted(ended) == ["a", "b"]
+
+
+async def test_first_raises() -> None:
+    """The error that ended a connection would be lost."""
+    ended = asyncio.Event()
+
+    async def waiting() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("over here")
+
+    with pytest.raises(LookupError, match="over here"):
+        await first(waiting(), failing())
+    assert ended.is_set()
+
+
+async def test_first_is_ended_from_outside() -> None:
+    """A service that is cancelled would leave the tasks of its connections behind."""
+    ended = asyncio.Event()
+
+    async def waiting() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    task = asyncio.ensure_future(first(waiting(), waiting()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await end(task)
+    assert task.cancelled()
+    assert ended.is_set()
+
+
+# Whole processes ----------------------------------------------------------------------------
+
+SERVICE = """
+    import asyncio
+    from chassis import lifecycle, settings
+
+    async def serve(config, stop):
+        print("up", flush=True)
+        {body}
+
+    lifecycle.GRACE = 0.3
+    lifecycle.run("example", settings.Common, serve)
+"""
+
+
+class Process:
+    """A service whose `serve()` does this."""
+
+    def __init__(self, body: str, **environ: str) -> None:
+        code = textwrap.dedent(SERVICE).format(body=body)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "LOG_FORMAT": "json", **environ},
+        )
+
+    def started(self) -> Process:
+        """Wait until the service serves."""
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"up\n"
+        return self
+
+    def ended(self, *signals: signal.Signals) -> tuple[int, list[str]]:
+        """Send signals and wait for the end; returns the exit code and the events logged."""
+        for number in signals:
+            self.process.send_signal(number)
+        _, logged = self.process.communicate(timeout=20)
+        return self.process.returncode, [
+            orjson.loads(line)["event"] for line in logged.splitlines()
+        ]
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        with self.process:
+            pass
+
+
+@pytest.fixture
+def processes() -> Iterator[list[Process]]:
+    """Processes that are ended after the test, whatever becomes of it."""
+    running: list[Process] = []
+    yield running
+    for process in running:
+        process.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drains(number: signal.Signals, processes: list[Process]) -> None:
+    """A service would not stop when it is told to, or say that it failed."""
+    processes.append(Process("await stop.wait(); await asyncio.sleep(0.01)"))
+    assert processes[0].started().ended(number) == (0, ["started", "stopping", "stopped"])
+
+
+def test_returns_by_itself(processes: list[Process]) -> None:
+    """A service that has nothing to do would not end."""
+    processes.append(Process("pass"))
+    assert processes[0].ended() == (0, ["started", "stopped"])
+
+
+def test_a_bug(processes: list[Process]) -> None:
+    """A bug would look like an orderly end, or leave no traceback."""
+    processes.append(Process("raise LookupError('over here')"))
+    assert processes[0].ended() == (1, ["started", "failed"])
+
+
+def test_draining_too_long(processes: list[Process]) -> None:
+    """A service that hangs would have to be killed, and nobody would know why."""
+    processes.append(Process("await asyncio.Event().wait()"))
+    assert processes[0].started().ended(signal.SIGTERM) == (
+        1, ["started", "stopping", "draining took too long"],
+    )  # fmt: skip
+
+
+def test_second_signal(processes: list[Process]) -> None:
+    """An impatient Ctrl-C, Ctrl-C would have to wait for the grace period."""
+    body = "await stop.wait(); print('draining', flush=True); await asyncio.Event().wait()"
+    processes.append(Process(body))
+    process = processes[0].started()
+    process.process.send_signal(signal.SIGINT)
+    assert process.process.stdout is not None
+    assert process.process.stdout.readline() == b"draining\n"
+    code, events = process.ended(signal.SIGINT)
+    assert code == 1
+    assert events[-1] in ("stopped at once by a second signal", "draining took too long")
+
+
+def test_misconfigured(processes: list[Process]) -> None:
+    """A service would serve with settings that it does not understand."""
+    processes.append(Process("pass", LOG_LEVEL="loud", OPS_PORT="-1"))
+    out, err = processes[0].process.communicate(timeout=20)
+    assert processes[0].process.returncode == 2
+    assert out == b""
+    assert err.splitlines() == [
+        b"example: OPS_PORT: -1 is not between 0 and 65535",
+        b"example: LOG_LEVEL: 'loud' is not one of debug, info, warning, error",
+    ]

@@ -1,0 +1,261 @@
+"""The stack in containers, as a user has it: up, scaled, killed, down, and up again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.compose.project import FEED, OURS, ROLES, Project, docker
+from tests.support.waiting import settled, until
+
+pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
+
+HEALTHY_WITHIN = 60.0
+"""Seconds from `up` to all healthy, once the image is built."""
+
+TAKEN_OVER_WITHIN = 5.0
+"""Seconds from the kill of an active replica until messages arrive again."""
+
+VENV_BYTES = 60_000_000
+"""What the image may add to Python's."""
+
+REPLICAS = {"ingestor": 2, "orderer": 3, "publisher": 2}
+
+OTHERS = ("gateway", "grafana", "prometheus", "redis", "redis-exporter")
+
+UNMEASURED = {"grafana", "redis"}
+"""Services that Prometheus does not scrape."""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The project, built and up; its data is removed at the end."""
+    if os.environ.get("SERIATIM_COMPOSE") != "1":
+        pytest.skip("`make test-compose` runs this")
+    if shutil.which("docker") is None or docker("version", check=False).returncode:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no Docker engine answers")
+        pytest.skip("no Docker engine answers")
+    passwords = {
+        f"REDIS_PASSWORD_{user}": os.urandom(8).hex()
+        for user in ("INGESTOR", "ORDERER", "PUBLISHER", "EXPORTER", "ADMIN")
+    }
+    # What a killed ingestor has lost, this feed sends again when another takes over; until then
+    # nothing may be given up.
+    project = Project(
+        tmp_path_factory.mktemp("compose"),
+        SIMULATOR_SEED=1,
+        SIMULATOR_REWIND=5000,
+        ORDERER_GAP_TIMEOUT=10,
+        **passwords,
+    )
+    project.down("--volumes")
+    project.compose("build")
+    try:
+        yield project
+    finally:
+        project.down("--volumes")
+
+
+@pytest.fixture(scope="module")
+def seconds(project: Project) -> float:
+    """How long the first `up` took."""
+    return project.up()
+
+
+@pytest.fixture
+def stack(project: Project, seconds: float) -> Project:
+    """The project with one replica of each service."""
+    project.up()
+    return project
+
+
+@pytest.fixture
+def scaled(project: Project, seconds: float) -> Project:
+    """The project with its replicas, none of them killed."""
+    project.up(**REPLICAS)
+    return project
+
+
+def faults(report: dict[str, Any]) -> dict[str, int]:
+    """Pick what must be 0 out of a report."""
+    return {
+        name: report[name]
+        for name in ("out_of_order", "missing", "repeated", "corrupted", "unknown")
+        if report[name]
+    }
+
+
+def test_all_becomes_healthy(stack: Project, seconds: float) -> None:
+    """A user would wait for a stack that never, or hardly, comes up."""
+    states = {
+        each["Config"]["Labels"]["com.docker.compose.service"]: (
+            each["State"]["Status"],
+            each["State"].get("Health", {}).get("Status", "unchecked"),
+        )
+        for each in stack.inspect()
+    }
+    healthy = dict.fromkeys((*OURS, *OTHERS), ("running", "healthy"))
+    assert states == healthy | {"redis-exporter": ("running", "unchecked")}
+    assert seconds <= HEALTHY_WITHIN
+
+
+def test_messages_arrive_in_order(stack: Project) -> None:
+    """The stack would be up and not do its work."""
+    stack.wait_for_more(3000, "messages arrive")
+    assert faults(stack.report()) == {}
+
+
+def test_prometheus_reaches_all(stack: Project) -> None:
+    """A dashboard would be empty, an alert silent."""
+    expected = sorted((name, "up") for name in {*OURS, *OTHERS} - UNMEASURED)
+    until(lambda: stack.targets() == expected, f"targets are {expected}", 60)
+
+
+def test_one_replica_is_active_and_the_others_stand_by(scaled: Project) -> None:
+    """`--scale` would make two do the same work, or none be ready to take over."""
+    names = Counter({**dict.fromkeys({*OURS, *OTHERS} - UNMEASURED, 1), **REPLICAS})
+    expected = sorted((name, "up") for name in names.elements())
+    until(lambda: scaled.targets() == expected, f"targets are {expected}", 60)
+    active = {ROLES[service]: 1.0 for service in REPLICAS}
+    until(lambda: scaled.query("sum by (role) (lease_active)") == active, "one each is active", 60)
+    standing_by = {ROLES[service]: count - 1.0 for service, count in REPLICAS.items()}
+    found = "count by (role) (lease_active == 0)"
+    until(lambda: scaled.query(found) == standing_by, "the others stand by", 60)
+
+
+def test_a_standby_takes_over_from_a_killed_orderer(scaled: Project) -> None:
+    """The death of a container would stop the stack, or lose or double messages."""
+    for _ in range(3):
+        assert scaled.kill_active("orderer") <= TAKEN_OVER_WITHIN
+        scaled.up(**REPLICAS)
+    scaled.wait_for_more(3000, "messages arrive")
+    assert faults(scaled.report()) == {}
+
+
+def test_a_standby_takes_over_from_a_killed_ingestor(scaled: Project) -> None:
+    """The death of a container would lose more than the feed had sent to it alone."""
+    assert scaled.kill_active("ingestor") <= TAKEN_OVER_WITHIN
+    scaled.wait_for_more(3000, "messages arrive")
+    assert faults(scaled.report()) == {}
+
+
+def test_a_standby_takes_over_from_a_killed_publisher(scaled: Project) -> None:
+    """The death of a container would lose messages, or send them out of order."""
+    assert scaled.kill_active("publisher") <= TAKEN_OVER_WITHIN
+    scaled.wait_for_more(3000, "messages arrive")
+    # What was sent and not confirmed is sent again: at least once.
+    assert not faults(scaled.report()).keys() - {"repeated"}
+
+
+FORBIDDEN = {
+    "ingestor": ["DEL ordered:{default}", "HSET order:{default} next 1"],
+    "orderer": ["XADD raw:{default} * a b", "HSET sink:{default}:demo position 9-9"],
+    "publisher": ["XADD ordered:{default} 9-9 t 1", "XRANGE raw:{default} - +"],
+    "exporter": ["XRANGE raw:{default} - +", "SET any thing"],
+}
+DANGEROUS = ["FLUSHALL", "CONFIG GET *", "KEYS *", "SHUTDOWN"]
+
+
+@pytest.mark.parametrize("user", FORBIDDEN)
+def test_services_may_not_touch_what_is_not_theirs(stack: Project, user: str) -> None:
+    """A service that was taken over could destroy or forge what the others rely on."""
+    assert stack.redis(user, "PING") == "PONG"
+    for command in [*FORBIDDEN[user], *DANGEROUS]:
+        assert stack.redis(user, *command.split()).startswith("NOPERM"), command
+
+
+def test_nobody_comes_in_without_a_password(stack: Project) -> None:
+    """Any container in the network could read and write everything."""
+    assert "NOAUTH" in stack.run("redis", "redis-cli", "GET", f"raw:{{{FEED}}}").stdout
+
+
+INSIDE = """
+import importlib.util, json, os, shutil
+status = dict(line.rstrip().split(":\\t", 1) for line in open("/proc/self/status"))
+def write(path):
+    try:
+        open(path, "w").close()
+    except OSError as error:
+        return error.strerror
+tools = ("pip", "pip3", "uv", "gcc", "cc", "g++", "make", "ld", "git", "curl", "wget")
+modules = ("pip", "ensurepip", "setuptools", "pytest")
+print(json.dumps({
+    "user": os.getuid(), "group": os.getgid(),
+    "capabilities": [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")],
+    "no new privileges": status["NoNewPrivs"],
+    "writes": [write(path) for path in ("/x", "/venv/x", "/home/x", "/etc/x")],
+    "tools": [name for name in tools if shutil.which(name)],
+    "modules": [name for name in modules if importlib.util.find_spec(name)],
+}))
+"""
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_services_run_without_rights_and_tools(stack: Project, service: str) -> None:
+    """Whoever breaks into a service would find something to go on with."""
+    assert stack.python(service, INSIDE) == {
+        "user": 10001,
+        "group": 10001,
+        "capabilities": [0, 0, 0],
+        "no new privileges": "1",
+        "writes": ["Read-only file system"] * 4,
+        "tools": [],
+        "modules": [],
+    }
+
+
+def test_no_container_has_rights(stack: Project) -> None:
+    """Whoever breaks into a container would be root there, or could become it."""
+    for container in stack.inspect():
+        host = container["HostConfig"]
+        assert not container["Config"]["User"].startswith(("0", "root")), container["Name"]
+        assert container["Config"]["User"], container["Name"]
+        assert host["ReadonlyRootfs"], container["Name"]
+        assert host["CapDrop"] == ["ALL"], container["Name"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"], container["Name"]
+
+
+def test_the_image_is_small(stack: Project) -> None:
+    """The image would carry what no service needs."""
+    sizes = docker("history", "--human=false", "--format={{.Size}} {{.CreatedBy}}", "seriatim")
+    copied = [line for line in sizes.stdout.splitlines() if "COPY /venv /venv" in line]
+    assert int(copied[0].split()[0]) <= VENV_BYTES
+
+
+HOLES = """
+import json, os, sys, redis
+client = redis.Redis.from_url(os.environ["REDIS_URL"], protocol=2)
+client.set_response_callback("XRANGE", lambda reply, **_: reply)
+runs = client.xrange("ordered:{default}", min=sys.argv[1])
+spans = [(int(entry.split(b"-")[1]), len(values) // 2 - 1) for entry, values in runs]
+print(json.dumps({
+    "first": spans[0][0],
+    "holes": [last for (end, _), (last, size) in zip(spans, spans[1:]) if last - size != end],
+}))
+"""
+
+
+def test_what_went_down_comes_up_where_it_was(stack: Project) -> None:
+    """A restart of everything would begin anew, or leave a hole."""
+    stack.wait_for_more(1000, "messages arrive")
+    stack.compose("stop", "ingestor")
+    before = settled(stack.position, "the orderer", still=3)
+    stack.down()
+    # A feed that goes on while the stack is away.
+    stack.set(SIMULATOR_FIRST_ID=before[1])
+    stack.up()
+    stack.wait_for_more(2000, "messages arrive")
+    report = stack.report()
+    assert (report["out_of_order"], report["missing"], report["repeated"]) == (0, 0, 0)
+    after = stack.position()
+    assert after[0] == before[0]
+    assert after[1] > before[1]
+    found = stack.python("orderer", HOLES, f"{before[0]}-{before[1] - 100}")
+    assert found["first"] < before[1]
+    assert found["holes"] == []

@@ -1,0 +1,210 @@
+"""The users of Redis in docker-compose.yml: each may do what its service does, and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
+
+from tests.support import servers, streams
+from tests.support.processes import command
+from tests.support.servers import Server
+from tests.support.stack import Stack
+from tests.support.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+RELAY = ("ingestor", "orderer", "publisher")
+PASSWORDS = {f"REDIS_PASSWORD_{name.upper()}": f"{name}-password" for name in (*RELAY, "admin")}
+
+
+def users() -> str:
+    """Read the users' rules, with our passwords in them."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    text: str = compose["services"]["redis"]["environment"]["USERS"]
+
+    def value(match: re.Match[str]) -> str:
+        name, how, other = match.groups()
+        password = PASSWORDS.get(name)
+        if how == ":+":
+            return other if password else ""
+        return password or other
+
+    return re.sub(r"\$\{([A-Z_]+)(:[-+])([^}]*)\}", value, text)
+
+
+class Guarded(Server):
+    """A server with those users, which keeps its data; the tests' own client is `admin`."""
+
+    def __init__(self, program: str, directory: Path) -> None:
+        rules = directory / "users.acl"
+        rules.write_text(users())
+        super().__init__(program, directory, {"aclfile": str(rules), "appendonly": "yes"})
+
+    @property
+    def url(self) -> str:
+        """Where the server is, for `admin`."""
+        return self.url_of("admin")
+
+    @url.setter
+    def url(self, url: str) -> None:
+        self._url = url
+
+    def url_of(self, user: str) -> str:
+        """Tell where the server is, for `user`."""
+        return self._url.replace("//", f"//{user}:{user}-password@")
+
+    def refused(self) -> list[str]:
+        """List what was refused since the start, as `user: object (reason)`.
+
+        But for the library's wish to tell its name, which Redis 7.0 does not know.
+        """
+        entries: Any = self.client.acl_log()
+        return [
+            f"{entry['username']}: {entry['object']} ({entry['reason']})"
+            for entry in entries
+            if entry["object"] != "client|setinfo"
+        ]
+
+
+@pytest.fixture(
+    params=[pytest.param(servers.KINDS[0], marks=pytest.mark.redis_server), *servers.KINDS[1:]]
+)
+def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Guarded]:
+    """A server of each kind."""
+    program = servers.binary(request.param)
+    if program is None:
+        pytest.skip(f"{request.param} is not installed")
+    running = Guarded(program, tmp_path)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.mark.slow
+def test_services_may_do_all_that_they_do(redis: Guarded, start: Stack) -> None:
+    """In containers a service would fail at a command, perhaps at one that is seldom needed."""
+    simulator = start.simulator(
+        RATE=2000, REORDER=0.2, LOSSES=0.005, REPEATS=0.01, GARBAGE=0.01, RESTART_EVERY=2500
+    )
+    oversized = start.feed([b"x" * (1024 * 1024 + 1)])
+    endpoint = start.endpoint()
+
+    def run(service: str, **settings: object) -> None:
+        start.service(service, REDIS_URL=redis.url_of(service), **settings)
+
+    run("publisher", PUBLISHER_URL=f"{simulator.endpoint_url} {endpoint.url}", PUBLISHER_RETAIN=500)
+    for _ in range(2):
+        run("orderer", ORDERER_GAP_TIMEOUT=0.2)
+    run("ingestor", INGESTOR_URL=f"{simulator.feed_url} {oversized.url}")
+
+    client = redis.client
+    until(lambda: streams.gaps(client), "a gap is given up")
+    until(lambda: int(streams.order(client).get("epoch", 0)) > 1, "a new numbering is recognised")
+    reasons = {"oversized", "json"}
+    until(lambda: {kept.reason for kept in streams.rejected(client)} >= reasons, "frames are kept")
+    client.script_flush()
+    simulator.wait_for_more(1000, "messages flow without the scripts")
+    for verb in ("status", "skip", "reset", "status"):
+        ended = command("orderer", verb, REDIS_URL=redis.url_of("orderer"))
+        assert "permission" not in ended.stderr
+    simulator.wait_for_more(1000, "messages flow after the operator")
+    assert redis.refused() == []
+
+    redis.restart()
+    simulator.wait_for_more(1000, "messages flow after a restart")
+    client.flushall()
+    simulator.wait_for_more(1000, "messages flow after a loss of data")
+    for service in start.services:
+        service.terminate()
+    assert redis.refused() == []
+
+
+FOREIGN = {
+    "ingestor": [
+        "XADD ordered:{default} 9-9 t 1",
+        "HSET order:{default} next 1",
+        "DEL raw:{default}",
+        "XTRIM raw:{default} MAXLEN 0",
+        "DEL lease:{default}:orderer",
+        "SET slowest:{default} 9-9",
+        "HGETALL sink:{default}:x",
+    ],
+    "orderer": [
+        "XADD raw:{default} * a b",
+        "DEL raw:{default}",
+        "SREM feeds default",
+        "DEL ordered:{default}",
+        "HSET sink:{default}:x position 9-9",
+        "DEL lease:{default}:line:x",
+        "INCR fence:{default}:sink:x",
+    ],
+    "publisher": [
+        "XADD ordered:{default} 9-9 t 1",
+        "DEL ordered:{default}",
+        "XRANGE raw:{default} - +",
+        "HSET order:{default} next 1",
+        "DEL lease:{default}:orderer",
+        "SMEMBERS feeds",
+    ],
+}
+DANGEROUS = [
+    "FLUSHALL",
+    "FLUSHDB",
+    "CONFIG GET *",
+    "CONFIG SET maxmemory 1",
+    "KEYS *",
+    "SCAN 0",
+    "ACL LIST",
+    "SCRIPT FLUSH",
+    "EVAL return(1) 0",
+    "CLIENT LIST",
+    "SHUTDOWN",
+    "REPLICAOF 127.0.0.1 1",
+    "GET anything",
+    "PUBLISH chat:{lobby} x",
+]
+
+
+@pytest.mark.parametrize("service", RELAY)
+def test_services_may_do_nothing_else(redis: Guarded, service: str) -> None:
+    """A service that was taken over could destroy or forge what the others rely on."""
+    client = streams.connect(redis.url_of(service))
+    assert client.ping()
+    for attempt in [*FOREIGN[service], *DANGEROUS]:
+        with pytest.raises(NoPermissionError):
+            client.execute_command(*attempt.split())
+    client.close()
+
+
+def test_a_script_may_not_do_more_than_its_user(redis: Guarded) -> None:
+    """A service could do through a script what it may not do itself."""
+    client = streams.connect(redis.url_of("ingestor"))
+    script = client.script_load("return redis.call('XADD', 'ordered:{default}', '9-9', 't', '1')")
+    with pytest.raises(ResponseError, match=r"permission|can't access"):
+        client.evalsha(str(script), 0)
+    client.close()
+
+
+def test_nobody_comes_in_without_a_password(redis: Guarded) -> None:
+    """Whoever reaches the port could read and write everything."""
+    client = streams.connect(redis.url_of("").replace(":-password@", ""))
+    with pytest.raises(AuthenticationError):
+        client.execute_command("PING")
+    client.close()
+
+
+def test_a_restart_loads_all_that_was_written(redis: Guarded) -> None:
+    """Transactions would be skipped at loading, as the default user may not make them."""
+    pipeline = redis.client.pipeline(transaction=True)
+    pipeline.set("fence:{default}:orderer", 7)
+    pipeline.xadd("ordered:{default}", {"t": 1}, id="1-1")
+    pipeline.execute()
+    redis.restart()
+    assert redis.client.get("fence:{default}:orderer") == b"7"
+    assert redis.client.xlen("ordered:{default}") == 1

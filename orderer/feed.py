@@ -34,6 +34,13 @@ CAPACITY_BYTES = 256 * 1024 * 1024
 LEAST_FAR = 1000
 """Ids; however small the capacity, a frame no farther ahead than this is no stray."""
 
+PULSE = 0.05
+"""Seconds by which a lease must have grown to count as renewed."""
+
+NO_SUCH_KEY = -2
+NO_EXPIRY = -1
+"""What PTTL answers instead of a time."""
+
 TRIM_EVERY = 0.2
 """Seconds between trimmings of the input."""
 
@@ -58,6 +65,7 @@ class Feed:
         self._counted = [0, 0, 0, 0]
         self._trimmed = self._told = 0.0
         self._behind = False
+        self._pulses: dict[str, tuple[float, float]] = {}
         self._helping = Helping(READ_FRAMES)
 
     # From start to stop --------------------------------------------------------------------
@@ -226,28 +234,35 @@ class Feed:
         """Let the clock run on in silence, and look whether the feed and Redis still stand."""
         if not self._link.up:
             self.clock.interrupted()
-        now = self.clock.idle(time.monotonic())
+        local = time.monotonic()
         deadline = self.reorder.deadline
-        if deadline is not None and deadline <= now and not await self._alive():
-            return
-        self.reorder.settle(now)
+        if deadline is None or self.clock.after(local) < deadline or await self._alive(local):
+            self._pulses.clear()
+            self.reorder.settle(self.clock.idle(local))
+        else:
+            self.clock.skip(local)
         if time.monotonic() - self._told >= TELL_EVERY and await self._link.patiently(
             self.journal.lost
         ):
             raise Lost
 
-    async def _alive(self) -> bool:
+    async def _alive(self, local: float) -> bool:
         """Make sure, before giving up in silence, that someone listens to the feed.
 
-        An ingestor that was killed could not say that its line is disconnected; its lease
-        runs out instead.
+        An ingestor that was killed could not say that its line is disconnected. Its lease
+        tells: whoever lives renews it again and again.
         """
+        renewed = not self.clock.lines
         for line in sorted(self.clock.lines):
             lease = keys.lease(self.feed, f"line:{line}")
-            if not await self._link.patiently(partial(self._link.client.exists, lease)):
+            left = await self._link.patiently(partial(self._link.client.pttl, lease))
+            if left == NO_SUCH_KEY:
                 self._log.warning("line without an ingestor", feed=self.feed, line=line)
                 self.clock.disconnected(line)
-        return self.clock.running
+                continue
+            before, at = self._pulses.setdefault(line, (left, local))
+            renewed |= left == NO_EXPIRY or left > before - 1000 * (local - at - PULSE)
+        return renewed and self.clock.running
 
     # Publishing ----------------------------------------------------------------------------
 

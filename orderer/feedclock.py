@@ -62,6 +62,18 @@ class FeedClock:
         self._local = local
         return self.now
 
+    def after(self, local: float) -> float:
+        """Tell what `idle(local)` would return."""
+        if self._local is None or not self.running:
+            return self.now
+        return self.now + min(2 * LONGEST_STEP, local - self._local)
+
+    def skip(self, local: float) -> None:
+        """Leave out the time since the last call: it is not known that somebody listened."""
+        now = self.now
+        self.idle(local)
+        self.now = now
+
     def interrupted(self) -> None:
         """Leave out the time up to the next call: Redis did not answer."""
         self._local = None

@@ -239,6 +239,26 @@ def test_time_stands_still_while_no_line_is_connected(redis: Server, start: Stac
 
 
 @one_server
+def test_time_stands_still_when_the_ingestor_was_killed(redis: Server, start: Stack) -> None:
+    """What a killed ingestor's successor brings again would come after its gap was given up."""
+    orderer = start.orderer(ORDERER_GAP_TIMEOUT=0.3, ORDERER_FIRST_ID=1)
+    lease = "lease:{default}:line:test"
+    redis.client.set(lease, "1:killed", px=1200)
+    write_event(redis.client, "connected")
+    write_raw(redis.client, frames([1, 3]))
+    wait_for_ids(redis, [1])
+    until(lambda: not redis.client.exists(lease), "the lease has run out")
+    orderer.wait_for("line without an ingestor")
+    assert streams.gaps(redis.client) == []
+
+    redis.client.set(lease, "2:successor")
+    write_event(redis.client, "connected")
+    write_raw(redis.client, frames([2]))
+    wait_for_ids(redis, [1, 2, 3])
+    assert streams.gaps(redis.client) == []
+
+
+@one_server
 def test_raw_is_trimmed_up_to_the_oldest_held_frame(redis: Server, start: Stack) -> None:
     """Raw would fill Redis, or a crash would lose the frames that are held."""
     start.orderer(ORDERER_GAP_TIMEOUT="never", ORDERER_FIRST_ID=1)

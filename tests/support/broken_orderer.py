@@ -25,7 +25,10 @@ from orderer.runs import Batch, Run
 from orderer.service import serve
 from orderer.settings import Settings
 
-BEGIN = "local at = 12"
+RUNS = 13
+"""Which argument of the script is the number of runs."""
+
+BEGIN = f"local at = {RUNS}"
 SAVE = "redis.call('HSET', KEYS[2]"
 END = "return reply"
 
@@ -48,7 +51,7 @@ class TwoSteps:
         verdict = await self._save(keys=keys, args=args)
         if verdict != [b"done"]:
             return verdict
-        runs = args[11]
+        runs = args[RUNS - 1]
         if runs and next(self._appends) == self._dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
         return await self._append(keys=keys, args=args)

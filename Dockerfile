@@ -11,6 +11,7 @@ COPY ingestor ingestor
 COPY orderer orderer
 COPY publisher publisher
 COPY simulator simulator
+COPY chat chat
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv
 
 FROM python:3.13-slim-trixie
@@ -20,10 +21,12 @@ COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONSAFEPATH=1
 # The base image leaves the standard library uncompiled, and a read-only container could not make
 # up for it: each start and each health check would compile again. What is used is compiled here.
-RUN for service in ingestor orderer publisher simulator; do \
+RUN for service in ingestor orderer publisher simulator chat; do \
         python -m $service --help >/dev/null || exit 1; \
     done
 ENV PYTHONDONTWRITEBYTECODE=1
+# A new volume on it belongs to the user: the chat's messages.json lies there.
+RUN install -d -o 10001 -g 10001 /data
 USER 10001:10001
 WORKDIR /
 EXPOSE 9100

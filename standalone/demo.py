@@ -19,7 +19,7 @@ from chassis import keys
 
 from . import endpoints, run, summary, valkey
 from .progress import Snapshot, display
-from .services import wire
+from .services import RELAY, wire
 from .stack import Failed, Stack
 from .summary import Gap, Outcome
 
@@ -64,7 +64,11 @@ async def demo(options: Options, environ: Mapping[str, str], stop: asyncio.Event
             # Named beforehand, the feed finds its orderer at work when the first message comes.
             await redis.sadd(keys.FEEDS, FEED)
             wired = wire(
-                environ, here.redis_url, feed_settings(options, environ), usual_ports=False
+                environ,
+                here.redis_url,
+                feed_settings(options, environ),
+                RELAY,
+                usual_ports=False,
             )
             ops = {service.name: service.ops for service in wired}
             simulator = next(service for service in wired if service.name == "simulator")

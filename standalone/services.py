@@ -36,7 +36,7 @@ class Service:
     """What a user may open or connect to, with a label each."""
 
 
-SERVICES = (
+RELAY = (
     Service(
         "simulator",
         ops=9101,
@@ -60,6 +60,20 @@ SERVICES = (
     ),
 )
 """In the order in which they are started: who talks first comes last."""
+
+SERVICES = (
+    *RELAY,
+    Service(
+        "chat",
+        ops=9105,
+        listens=4000,
+        shows={
+            "chat": "http://127.0.0.1:{chat}/",
+            "testers' rooms": "ws://127.0.0.1:{chat}/playground and /echo",
+        },
+    ),
+)
+"""All that `up` runs."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from chassis import keys
 from standalone import endpoints, run, valkey
-from standalone.services import wire
+from standalone.services import RELAY, wire
 
 SURNAME = "demo"
 SILENCE = 20.0
@@ -56,7 +56,7 @@ async def contest(contender: str, messages: int, rate: float, **settings: str) -
     stop = asyncio.Event()
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         async with run.running(Path(home), {}, stop, persist=False) as here:
-            wired = wire(os.environ, here.redis_url, feed, usual_ports=False)
+            wired = wire(os.environ, here.redis_url, feed, RELAY, usual_ports=False)
             simulator = wired[0]
             port = simulator.environ["SIMULATOR_PORT"]
             site = f"127.0.0.1:{port}"

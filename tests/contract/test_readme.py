@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chassis.settings import REQUIRED, Common
+from chat.settings import Settings as Chat
 from ingestor.settings import Settings as Ingestor
 from orderer.settings import Settings as Orderer
 from publisher.settings import Settings as Publisher
@@ -16,7 +17,7 @@ from simulator.settings import Settings as Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-KINDS: list[type[Common]] = [Ingestor, Orderer, Publisher, Simulator]
+KINDS: list[type[Common]] = [Ingestor, Orderer, Publisher, Chat, Simulator]
 
 
 def rows(kind: type[Common]) -> dict[str, str]:
@@ -25,7 +26,7 @@ def rows(kind: type[Common]) -> dict[str, str]:
     for field in dataclasses.fields(kind):
         variable = field.metadata["variable"]
         default = field.metadata["default"]
-        shown = "required" if default is REQUIRED else f"`{default}`"
+        shown = "required" if default is REQUIRED else f"`{default}`" if default else "none"
         found[variable] = f"| `{variable}` | {shown} | {field.metadata['doc']} |"
     return found
 
@@ -40,7 +41,9 @@ def test_every_setting_is_in_the_readme(kind: type[Common]) -> None:
 def test_the_readme_names_no_setting_that_is_not() -> None:
     """A user would set something that stops the service with status 2."""
     known = {variable for kind in KINDS for variable in rows(kind)}
-    prefixes = "|".join(("INGESTOR", "ORDERER", "PUBLISHER", "SIMULATOR", "OPS", "LOG", "REDIS"))
+    prefixes = "|".join(
+        ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "SIMULATOR", "OPS", "LOG", "REDIS")
+    )
     named = set(re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", README))
     assert named - known <= {"REDIS_PASSWORD"}
 

@@ -18,7 +18,17 @@ from .waiting import DEADLINE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_OURS = ("INGESTOR_", "ORDERER_", "PUBLISHER_", "SIMULATOR_", "REDIS_", "OPS_", "LOG_", "LEASE_")
+_OURS = (
+    "INGESTOR_",
+    "ORDERER_",
+    "PUBLISHER_",
+    "SIMULATOR_",
+    "REDIS_",
+    "OPS_",
+    "LOG_",
+    "LEASE_",
+    "CHAT_",
+)
 
 
 def environment(settings: dict[str, object]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The chat: every replica the same conversation, and rooms for testers."""

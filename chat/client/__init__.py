@@ -1,0 +1,1 @@
+"""A chat client for the terminal: `python -m chat.client [url]`."""

@@ -1,0 +1,43 @@
+"""The echo: whatever a client sends comes back to it, text as text and binary as binary."""
+
+from __future__ import annotations
+
+from websockets.exceptions import ConnectionClosed
+
+from . import metrics
+from .connection import Connection
+from .endings import Ending, Parting
+from .frames import BINARY, TEXT, frame
+
+MAX_BYTES = 1024 * 1024
+"""Bytes of a message at which the connection is closed with 1009."""
+
+
+async def serve(connection: Connection) -> None:
+    """Serve a connection until it ends; who does not read is not read either."""
+    room = metrics.ECHO
+    metrics.JOINS.labels(room).inc()
+    connected = metrics.CONNECTIONS.labels(room)
+    connected.inc()
+    try:
+        while True:
+            for data, binary in await connection.receive():
+                metrics.RECEIVED.labels(room).inc()
+                if not binary:
+                    _check(data)
+                connection.write(frame(data, BINARY if binary else TEXT))
+                metrics.DELIVERIES.labels(room).inc()
+                await connection.drain()
+    except Parting as parting:
+        await connection.part(parting.ending)
+    except (ConnectionClosed, OSError):
+        pass
+    finally:
+        connected.dec()
+
+
+def _check(data: bytes) -> None:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise Parting(Ending.ENCODING) from None

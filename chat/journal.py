@@ -1,0 +1,166 @@
+"""A room's log in Redis: append and publish in one step, read back, ask where it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import NamedTuple
+
+from chassis import keys
+from chassis.redis import Link
+
+from .position import Position, Record
+
+_LUA = resources.files(__package__)
+PUBLISH_LUA = _LUA.joinpath("publish.lua").read_text()
+CANARY_LUA = _LUA.joinpath("canary.lua").read_text()
+
+KEY_MEMORY = 10 * 60.0
+"""Seconds for which a client's key is remembered."""
+
+WRITER_MEMORY = 60 * 60.0
+"""Seconds for which a replica's last batch is remembered; longer than any call may be late."""
+
+FILL_RECORDS = 1000
+"""Records read from the log at once."""
+
+NOWHERE = Position(0, 0)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A record that has no number yet.
+
+    `numbered` ones are JSON objects without their end, to which the script adds the numbers;
+    others are published as they are. `digest` names a message that must not be there twice;
+    `returned` tells that its author came back from another connection, under another name.
+    """
+
+    data: bytes
+    shown: bool = True
+    numbered: bool = True
+    author: str = ""
+    digest: str | None = None
+    returned: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of a draft."""
+
+    position: Position
+    repeated: bool
+
+
+class Parcel(NamedTuple):
+    """What is published: a batch of consecutive records."""
+
+    records: list[Record]
+    sent: float
+    """When the batch was handed to Redis, seconds since 1970."""
+    highest: int
+    """The highest number of a client that the publishing replica knew of."""
+
+
+def unpack(payload: bytes) -> Parcel:
+    """Read what `publish.lua` publishes. Raises ValueError if it is something else."""
+    head, found, body = payload.partition(b"\n")
+    words = head.split(b" ")
+    if not found or len(words) < 5:
+        raise ValueError("not a batch of records")
+    epoch, first, sent, highest = map(int, words[:4])
+    records = []
+    at = 0
+    for seq, word in enumerate(words[4:], first):
+        stop = at + int(word[1:])
+        records.append(Record(Position(epoch, seq), word[:1] == keys.CHAT_MESSAGE, body[at:stop]))
+        at = stop
+    if at != len(body):
+        raise ValueError("a batch whose lengths are wrong")
+    return Parcel(records, sent / 1e6, highest)
+
+
+class Journal:
+    """One room's log; all methods raise what the Redis client raises."""
+
+    def __init__(self, link: Link, room: str, instance: str, retain: int) -> None:
+        self.room = room
+        self.channel = keys.chat_channel(room)
+        self.canary = keys.chat_canary(room, instance)
+        self._client = link.client
+        self._log = keys.chat_log(room)
+        self._writer = keys.chat_writer(room, instance)
+        self._retain = retain
+        self._publish = link.client.register_script(PUBLISH_LUA)
+        self._chirp = link.client.register_script(CANARY_LUA)
+
+    async def begin(self, seen: Position = NOWHERE) -> Position:
+        """Make sure that there is an epoch, a new one if `seen` was lost; tell the log's end."""
+        entry: bytes = await self._publish(
+            keys=[self._log, self._writer], args=self._arguments(0, seen, 0)
+        )
+        return Position.parse(entry)
+
+    async def publish(
+        self, serial: int, drafts: Sequence[Draft], seen: Position, highest: int
+    ) -> list[Outcome]:
+        """Append a batch and publish it.
+
+        The same `serial` again is harmless, serials must grow. `seen` is the latest
+        record this replica knows, `highest` the highest number of a client.
+        """
+        names = [self._log, self._writer]
+        arguments: list[object] = self._arguments(serial, seen, highest)
+        for draft in drafts:
+            index = 0
+            if draft.digest is not None:
+                names.append(keys.chat_key(self.room, draft.digest))
+                index = len(names)
+            arguments += (
+                keys.CHAT_MESSAGE if draft.shown else keys.CHAT_EVENT,
+                b"j" if draft.numbered else b"t",
+                index,
+                draft.author,
+                b"1" if draft.returned else b"0",
+                draft.data,
+            )
+        reply: bytes = await self._publish(keys=names, args=arguments)
+        words = reply.split(b" ")
+        if len(words) != len(drafts):
+            raise RuntimeError(f"a batch of {len(drafts)} came to {reply[:100]!r}")
+        return [Outcome(Position.parse(word.lstrip(b"=")), word[:1] == b"=") for word in words]
+
+    def _arguments(self, serial: int, seen: Position, highest: int) -> list[object]:
+        now = time.time_ns() // 1000
+        return [
+            self.channel, serial, seen.epoch, seen.seq, now // 1000, self._retain,
+            int(KEY_MEMORY * 1000), int(WRITER_MEMORY * 1000), now, highest,
+        ]  # fmt: skip
+
+    async def chirp(self) -> None:
+        """Have Redis tell, on this replica's own channel, where the log ends."""
+        await self._chirp(keys=[self._log], args=[self.canary])
+
+    async def end(self) -> Position:
+        """Tell the position of the last record; `NOWHERE` if there is no log."""
+        last = await self._client.xrevrange(self._log, count=1)
+        return Position.parse(last[0][0]) if last else NOWHERE
+
+    async def after(self, position: Position, count: int) -> list[Record]:
+        """Read up to `count` records after `position`, markers of new epochs among them."""
+        return read_entries(await self._client.xrange(self._log, f"({position}", "+", count=count))
+
+    async def before(self, position: Position, count: int) -> list[Record]:
+        """Read up to `count` records before `position`, the latest first."""
+        return read_entries(
+            await self._client.xrevrange(self._log, f"({position}", "-", count=count)
+        )
+
+
+def read_entries(entries: list[tuple[bytes, list[bytes]]]) -> list[Record]:
+    """Read entries of a log as Redis replies them."""
+    return [
+        Record(Position.parse(entry), field == keys.CHAT_MESSAGE, data)
+        for entry, (field, data, *_) in entries
+    ]

@@ -1,0 +1,112 @@
+"""The testers' room, plain text both ways: answers may be none, one, two, or come unasked.
+
+After the article "Як тестеру з веб сокетами взаємодіяти?": a text with `ignore` gets no answer;
+one with `double` goes to everybody twice, with ` #1` and ` #2`; any other goes to everybody
+once; and every five seconds everybody gets `hello world N`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from websockets.exceptions import ConnectionClosed
+
+from chassis import keys, lifecycle
+from chassis.lease import Lease
+from chassis.logs import Log
+from chassis.redis import Link
+
+from . import metrics
+from .connection import Connection
+from .endings import Ending, Parting
+from .journal import Draft
+from .limits import Bucket
+from .room import Room
+from .settings import Settings
+
+PERIOD = 5.0
+"""Seconds between two greetings."""
+
+RETAIN = 1000
+"""Messages kept in Redis, to fill holes from."""
+
+
+def answers(text: str) -> list[str]:
+    """List what everybody gets when somebody says `text`."""
+    if "ignore" in text:
+        return []
+    if "double" in text:
+        return [f"{text} #1", f"{text} #2"]
+    return [text]
+
+
+class Playground:
+    """The playground's part on this replica."""
+
+    def __init__(self, link: Link, instance: str, settings: Settings, log: Log) -> None:
+        self._link = link
+        self._settings = settings
+        self.room = Room(
+            link,
+            metrics.PLAYGROUND,
+            instance,
+            log,
+            retain=RETAIN,
+            wanted=0,
+            names=lambda: ["-"] * len(self.room.audience),
+            changed=self._ignore_count,
+            gone=lambda _names: None,
+            broken=lambda: None,  # a hole in a playground hurts nobody; it is counted
+            on_slow=lambda _connection: None,
+            highest=lambda: 0,
+        )
+
+    async def _ignore_count(self, online: int) -> None:
+        """Do nothing: the playground's clients get nothing but messages."""
+
+    async def serve(self, connection: Connection) -> None:
+        """Serve a connection until it ends."""
+        bucket = Bucket(self._settings.rate, 2 * self._settings.rate, connection.loop.time())
+        metrics.JOINS.labels(metrics.PLAYGROUND).inc()
+        self.room.audience.add(connection)
+        try:
+            while True:
+                for data, binary in await connection.receive():
+                    metrics.RECEIVED.labels(metrics.PLAYGROUND).inc()
+                    if binary:
+                        raise Parting(Ending.BINARY)
+                    if len(data) > self._settings.message_bytes:
+                        raise Parting(Ending.TOO_BIG)
+                    # There is no word for "too fast" here; so who is too fast is slowed down.
+                    now = connection.loop.time()
+                    if not bucket.take(now):
+                        await asyncio.sleep(bucket.wait(now))
+                        bucket.take(connection.loop.time())
+                    self._say(data)
+        except Parting as parting:
+            await connection.part(parting.ending)
+        except ConnectionClosed:
+            pass
+        finally:
+            self.room.audience.discard(connection)
+
+    def _say(self, data: bytes) -> None:
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise Parting(Ending.ENCODING) from None
+        for answer in answers(text):
+            if not self.room.outbox.put(Draft(answer.encode(), numbered=False)):
+                raise Parting(Ending.UNAVAILABLE)
+
+    async def greet(self, _lease: Lease, stopped: asyncio.Event) -> None:
+        """Greet everybody on every replica regularly, as long as there is anybody."""
+        counter = keys.chat_hello(metrics.PLAYGROUND)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + PERIOD
+        while not await lifecycle.until(stopped, due - loop.time()):
+            due = max(due + PERIOD, loop.time())
+            if self.room.presence.online and self._link.up:
+                number = await self._link.patiently(lambda: self._link.client.incr(counter))
+                greeting = f"hello world {number - 1}"
+                self.room.outbox.put(Draft(greeting.encode(), numbered=False))

@@ -1,0 +1,107 @@
+"""Who is in a room, over all replicas: each shows its own clients, and counts them all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from importlib import resources
+
+from chassis import keys, lifecycle
+from chassis.redis import Link, transient
+
+from . import metrics
+
+_PRESENCE = resources.files(__package__).joinpath("presence.lua").read_text()
+
+BEAT = 1.0
+"""Seconds between two signs of life, and between two looks at the count."""
+
+HOLDS = 10.0
+"""Seconds for which a silent replica's clients still count."""
+
+
+class Presence:
+    """Shows this replica's clients to the others.
+
+    `names` lists this replica's clients; `changed(online)` is awaited when the count over all
+    replicas is another one, or `refresh` was set; `gone(names)` is told of clients whose
+    replica has died, on one replica only.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        room: str,
+        instance: str,
+        *,
+        names: Callable[[], Iterable[str]],
+        changed: Callable[[int], Awaitable[None]],
+        gone: Callable[[list[str]], None],
+    ) -> None:
+        self._link = link
+        self._key = keys.chat_presence(room)
+        self._instance = instance
+        self._names = names
+        self._changed = changed
+        self._gone = gone
+        self._beat = link.client.register_script(_PRESENCE)
+        self._gauge = metrics.ONLINE.labels(room)
+        self._last = 0.0
+        self._regular_since = 0.0
+        self.online = 0
+        self.refresh = False
+        """Whether somebody here does not know the count yet."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Show and count until `stop`."""
+        while not stop.is_set():
+            try:
+                await self.beat(time.monotonic())
+            except Exception as error:
+                reason = transient(error)
+                if reason is None:
+                    raise
+                self._link.failed(error, reason)
+            await lifecycle.until(stop, BEAT)
+
+    async def beat(self, now: float) -> None:
+        """Show once, and count."""
+        names = list(self._names())
+        # After an outage everybody looks dead. Only who was never away may bury others.
+        if now - self._last > 3 * BEAT:
+            self._regular_since = now
+        bury = now - self._regular_since > HOLDS
+        total, silent = await self._beat(
+            keys=[self._key],
+            args=[
+                self._instance, int(HOLDS * 1000), f"{len(names)} {' '.join(names)}", int(bury)
+            ],
+        )  # fmt: skip
+        self._last = now
+        if silent:
+            self._gone(silent.decode().split())
+        self._gauge.set(total)
+        if total != self.online or self.refresh:
+            self.online, self.refresh = int(total), False
+            await self._changed(self.online)
+
+    async def who(self) -> list[str]:
+        """List everybody by name, in order of their numbers; raises what Redis' client does."""
+        (seconds, _), entries = (
+            await self._link.client.pipeline(transaction=False).time().hgetall(self._key).execute()
+        )
+        found = set(self._names())
+        for instance, value in entries.items():
+            expires, _, *names = value.decode().split()
+            if int(expires) >= seconds * 1000 and instance != self._instance.encode():
+                found.update(names)
+        return sorted(found, key=lambda name: (len(name), name))
+
+    async def leave(self) -> None:
+        """Show nobody any longer, for this replica stops."""
+        try:
+            await self._link.client.hdel(self._key, self._instance)
+        except Exception as error:
+            if transient(error) is None:
+                raise

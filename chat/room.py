@@ -1,0 +1,89 @@
+"""A room whose clients hear each other on every replica: its parts, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from chassis.logs import Log
+from chassis.redis import Link
+
+from . import metrics
+from .audience import Audience
+from .connection import Connection
+from .dispatcher import Dispatcher
+from .frames import frame
+from .journal import NOWHERE, Journal
+from .outbox import Outbox
+from .position import Position, Record, Tail
+from .presence import Presence
+
+TAIL_RECORDS = 10_000
+TAIL_BYTES = 8 * 1024 * 1024
+"""Latest messages kept in memory for those who join; who missed more is served from Redis."""
+
+
+class Room:
+    """One room on this replica.
+
+    `names`, `changed` and `gone` are for `Presence`, `broken` for `Dispatcher`, `on_slow` for
+    `Audience`, `highest` for `Outbox`; `wanted` messages are fetched for newcomers at the start.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        name: str,
+        instance: str,
+        log: Log,
+        *,
+        retain: int,
+        wanted: int,
+        names: Callable[[], Iterable[str]],
+        changed: Callable[[int], Awaitable[None]],
+        gone: Callable[[list[str]], None],
+        broken: Callable[[], None],
+        on_slow: Callable[[Connection], None],
+        highest: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.journal = Journal(link, name, instance, retain)
+        self.tail = Tail(max(TAIL_RECORDS, wanted), TAIL_BYTES)
+        self.audience = Audience(name, on_slow)
+        self.dispatcher = Dispatcher(
+            link, self.journal, self.tail, log,
+            wanted=wanted, deliver=self._deliver, broken=broken,
+        )  # fmt: skip
+        self.outbox = Outbox(link, self.journal, log, lambda: self.position, highest)
+        self.presence = Presence(link, name, instance, names=names, changed=changed, gone=gone)
+        self._link = link
+        self._delay = metrics.DELAY.labels(name)
+        self._fan_out = metrics.FAN_OUT.labels(name)
+
+    @property
+    def position(self) -> Position:
+        """That of the latest record heard; `NOWHERE` before the log has been read."""
+        return self.dispatcher.position or NOWHERE
+
+    @property
+    def ready(self) -> bool:
+        """Whether messages can be taken and heard."""
+        return self._link.up and self.dispatcher.hears
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen and write until `stop`, and then write what is left."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.dispatcher.run(stop))
+            group.create_task(self.presence.run(stop))
+            group.create_task(self.outbox.run(stop))
+        await self.presence.leave()
+
+    async def _deliver(self, records: list[Record], sent: float | None) -> None:
+        """Write records to all who are here: each made a frame once, all of them in one go."""
+        began = time.monotonic()
+        frames = b"".join([frame(record.data) for record in records])
+        await self.audience.write(frames, len(records))
+        self._fan_out.observe(time.monotonic() - began)
+        if sent is not None:
+            self._delay.observe(max(0.0, time.time() - sent), len(records))

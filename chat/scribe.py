@@ -1,0 +1,161 @@
+"""Writes a room's log down in a file: one replica at a time, from where the file ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from chassis import keys, lifecycle
+from chassis.backoff import Backoff
+from chassis.lease import Lease
+from chassis.logs import Log
+from chassis.redis import BLOCK_MS, Link
+
+from . import metrics, protocol
+from .journal import NOWHERE, Journal, read_entries
+from .logfile import PAUSE, Locked, LogFile
+from .position import Position, Record, follows
+
+READ = 2000
+"""Records read, and written, at once."""
+
+
+class Scribe:
+    """The log file's writer, for as long as this replica holds the lease.
+
+    The lease spreads the work; that never two write is the file lock's doing. What the file
+    has last is where reading goes on, so nothing is written twice and nothing left out,
+    whoever wrote before.
+    """
+
+    def __init__(
+        self, link: Link, journal: Journal, path: str, log: Log, heard: Callable[[], Position]
+    ) -> None:
+        """`heard` tells the position of the latest record, to measure the lag."""
+        self._link = link
+        self._journal = journal
+        self._path = Path(path)
+        self._log = log
+        self._heard = heard
+        self._position = NOWHERE
+        metrics.LOG_LAG.set_function(self._lag)
+        self._writing = False
+
+    def _lag(self) -> int:
+        heard, written = self._heard(), self._position
+        if not self._writing:
+            return 0
+        return max(0, heard.seq - (written.seq if written.epoch == heard.epoch else 0))
+
+    async def run(self, lease: Lease, stopped: asyncio.Event) -> None:
+        """Write until `stopped`, and then what is left."""
+        file = LogFile(self._path)
+        if not await self._open(file, stopped):
+            return
+        self._writing = True
+        metrics.LOG_WRITING.set(1)
+        try:
+            while not stopped.is_set() and lease.held:
+                records = await self._link.patiently(self._wait)
+                if records:
+                    await self._write(file, records, stopped)
+                    await lifecycle.until(stopped, PAUSE)
+                else:
+                    await self._check_numbering()
+            while lease.held and (records := await self._link.patiently(self._read)):
+                await self._write(file, records, stopped)
+        finally:
+            self._writing = False
+            metrics.LOG_WRITING.set(0)
+            file.close()
+
+    async def _open(self, file: LogFile, stopped: asyncio.Event) -> bool:
+        """Open the file as soon as nobody else writes it; False if there is no more need to."""
+        backoff = Backoff(0.1, 5.0)
+        failed = False
+        while True:
+            try:
+                last = await asyncio.to_thread(file.open)
+            except Locked:
+                if await lifecycle.until(stopped, 0.2):
+                    return False
+                continue
+            except OSError as error:
+                metrics.LOG_FAILURES.inc()
+                if not failed:
+                    self._log.warning("cannot open the log file", error=str(error))
+                failed = True
+                if await lifecycle.until(stopped, backoff.delay()):
+                    return False
+                continue
+            if file.broken is not None:
+                self._log.error("the log file was no log; put aside", path=str(file.broken))
+            self._position = NOWHERE if last is None else last
+            return True
+
+    async def _read(self) -> list[Record]:
+        return await self._journal.after(self._position, READ)
+
+    async def _wait(self) -> list[Record]:
+        """Read what comes next; waits for it a second."""
+        log = keys.chat_log(self._journal.room)
+        reply = await self._link.reader.xread({log: str(self._position)}, READ, BLOCK_MS)
+        return read_entries(reply[0][1]) if reply else []
+
+    async def _check_numbering(self) -> None:
+        """Begin from the beginning if the log is not the one that the file was written from."""
+        end = await self._link.patiently(self._journal.end)
+        if end != NOWHERE and end.epoch < self._position.epoch:
+            self._log.warning("the log file is from another numbering", last=str(self._position))
+            self._position = NOWHERE
+
+    async def _write(self, file: LogFile, records: list[Record], stopped: asyncio.Event) -> None:
+        """Write records down; where some are gone, a record says so."""
+        lines: list[bytes] = []
+        position = self._position
+        for record in records:
+            if not follows(position, record.position):
+                lines += self._gap(position, record.position)
+            position = record.position
+            if position.seq > 0:
+                lines.append(record.data)
+        backoff = Backoff(0.1, 5.0)
+        failed = False
+        while True:
+            try:
+                await asyncio.to_thread(file.append, lines)
+            except OSError as error:
+                metrics.LOG_FAILURES.inc()
+                if not failed:
+                    self._log.warning("cannot write the log file", error=str(error))
+                failed = True
+                if await lifecycle.until(stopped, backoff.delay()):
+                    return
+            else:
+                break
+        if failed:
+            self._log.info("the log file is written again")
+        self._position = position
+        metrics.LOG_RECORDS.inc(len(lines))
+
+    def _gap(self, before: Position, found: Position) -> list[bytes]:
+        """Make the record of a gap between `before` and `found`, if there is one."""
+        same = before.epoch == found.epoch
+        first = before.seq + 1 if same else 1
+        last = found.seq - 1
+        if before == NOWHERE and last <= 0:
+            return []  # the very first record of all
+        if last >= first:
+            metrics.LOG_MISSED.inc(last - first + 1)
+            self._log.warning("records gone before they were written", first=first, last=last)
+            message = f"records {first} to {last} are missing"
+        elif same:
+            return []
+        else:
+            message = "Redis has lost its data; the numbers begin anew"
+        head = protocol.record(
+            "gap", None, message, "server", first=first, last=last if last >= first else None
+        )
+        # Its number is that of the last record it stands for, so that reading goes on after it.
+        return [head + b',"seq":%d,"epoch":%d}' % (max(0, last), found.epoch)]

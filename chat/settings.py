@@ -1,0 +1,90 @@
+"""The chat's settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+
+from chassis.settings import WithRedis, integer, number, setting, text
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    """Accept `same`, `*` and origins as browsers send them, separated by spaces."""
+    words = tuple(value.split())
+    for word in words:
+        if word not in ("same", "*") and not re.fullmatch(r"https?://[^/\s?#]+", word):
+            raise ValueError(f"{word!r} is neither same, * nor an origin like https://example.org")
+    return tuple(word.lower() for word in words)
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    """Accept addresses and networks, separated by spaces."""
+    found = []
+    for word in value.split():
+        try:
+            found.append(ipaddress.ip_network(word, strict=False))
+        except ValueError:
+            raise ValueError(f"{word!r} is neither an address nor a network") from None
+    return tuple(found)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Settings(WithRedis):
+    """Settings of the chat."""
+
+    host: str = setting("CHAT_HOST", text, "0.0.0.0", "address to listen on")
+    port: int = setting(
+        "CHAT_PORT", integer(0, 65535), "4000", "port; 0 = any free port, which is logged"
+    )
+    log_file: str = setting(
+        "CHAT_LOG_FILE", text, "messages.json", "where messages and events are written down"
+    )
+    welcome: str = setting("CHAT_WELCOME", text, "Добро пожаловать в чат!", "the greeting")
+    history: int = setting(
+        "CHAT_HISTORY", integer(0, 10_000), "100", "messages that a newcomer gets"
+    )
+    rate: float = setting(
+        "CHAT_RATE",
+        number(0.1, 1e6),
+        "20",
+        "messages/s of one connection, twice that at once; what exceeds it is refused",
+    )
+    origins: tuple[str, ...] = setting(
+        "CHAT_ORIGINS",
+        _origins,
+        "same",
+        "web pages that may connect: same (origin), *, or origins, separated by spaces",
+    )
+    message_bytes: int = setting(
+        "CHAT_MESSAGE_BYTES", integer(1, 32_768), "8192", "longest message, bytes of UTF-8"
+    )
+    retain: int = setting(
+        "CHAT_RETAIN",
+        integer(1_000, 10_000_000),
+        "100000",
+        "records kept in Redis, for clients that come back and for the log",
+    )
+    connections: int = setting(
+        "CHAT_CONNECTIONS", integer(1, 1_000_000), "10000", "connections to one replica"
+    )
+    per_address: int = setting(
+        "CHAT_CONNECTIONS_PER_ADDRESS",
+        integer(1, 1_000_000),
+        "2000",
+        "connections from one address to one replica",
+    )
+    proxies: tuple[Network, ...] = setting(
+        "CHAT_PROXIES",
+        _networks,
+        "",
+        "addresses or networks whose X-Forwarded-For is believed, separated by spaces",
+    )
+    idle_timeout: float = setting(
+        "CHAT_IDLE_TIMEOUT",
+        number(1, 3600),
+        "60",
+        "seconds without a sign of life, not even a pong, after which a connection is closed",
+    )

@@ -1,0 +1,203 @@
+"""Who may come in, and how the log file is kept whole."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from pathlib import Path
+
+import pytest
+
+from chassis.settings import SettingsError, load
+from chat.limits import Admission, client_address, origin_allowed
+from chat.logfile import Locked, LogFile
+from chat.playground import answers
+from chat.position import Position
+from chat.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed", "may"),
+    [
+        (None, "chat.example", ("same",), True),
+        ("http://chat.example", "chat.example", ("same",), True),
+        ("https://chat.example", "chat.example", ("same",), True),
+        ("http://chat.example:80", "chat.example", ("same",), True),
+        ("http://localhost:4000", "localhost:4000", ("same",), True),
+        ("http://LOCALHOST:4000", "localhost:4000", ("same",), True),
+        ("http://localhost:4001", "localhost:4000", ("same",), False),
+        ("https://chat.example", "chat.example:80", ("same",), False),
+        ("http://evil.example", "chat.example", ("same",), False),
+        ("http://chat.example.evil", "chat.example", ("same",), False),
+        ("null", "chat.example", ("same",), False),
+        ("file://", "chat.example", ("same",), False),
+        ("http://[", "chat.example", ("same",), False),
+        ("http://evil.example", None, ("same",), False),
+        ("https://page.example", "chat.example", ("https://page.example",), True),
+        ("http://chat.example", "chat.example", ("https://page.example",), False),
+        ("http://evil.example", "chat.example", ("*",), True),
+    ],
+)
+def test_origins(origin: str | None, host: str | None, allowed: tuple[str, ...], may: bool) -> None:
+    """A foreign page could use a visitor's browser, or the own page could not connect."""
+    assert origin_allowed(origin, host, allowed) is may
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("203.0.113.9", None, "203.0.113.9"),
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "6.6.6.6, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "unknown", "unknown"),
+        ("", "198.51.100.1", ""),
+    ],
+)
+def test_addresses(peer: str, forwarded: str | None, address: str) -> None:
+    """Anybody could count as somebody else, or all behind the gateway as one."""
+    assert client_address(peer, forwarded, [ipaddress.ip_network("10.0.0.0/8")]) == address
+
+
+def test_places_are_given_back() -> None:
+    """After a while nobody could come in any more."""
+    admission = Admission(3, 2)
+    assert [admission.enter("a") for _ in range(3)] == [None, None, "address"]
+    assert [admission.enter("b") for _ in range(2)] == [None, "connections"]
+    admission.leave("a")
+    assert admission.enter("b") is None
+    assert admission.count == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("hi", ["hi"]),
+        ("ignore", []),
+        ("a double b", ["a double b #1", "a double b #2"]),
+        ("double ignore", []),
+    ],
+)
+def test_the_playgrounds_answers(text: str, expected: list[str]) -> None:
+    """The playground would not do what the article says."""
+    assert answers(text) == expected
+
+
+def test_settings_are_checked() -> None:
+    """A mistake in the settings would show when somebody is refused for it."""
+    wrong = {"CHAT_ORIGINS": "chat.example", "CHAT_PROXIES": "10.0.0.0/99", "CHAT_COLOUR": "red"}
+    with pytest.raises(SettingsError) as error:
+        load(Settings, "chat", wrong)
+    assert len(error.value.mistakes) == 3
+    chosen = load(Settings, "chat", {"CHAT_ORIGINS": "same https://Page.example"})
+    assert chosen.origins == ("same", "https://page.example")
+
+
+# The log file ----------------------------------------------------------------------------------
+
+
+def record(seq: int, epoch: int = 1) -> bytes:
+    return json.dumps({"message": f"«{seq}»]\n", "seq": seq, "epoch": epoch}).encode()
+
+
+def written(path: Path) -> list[int]:
+    return [entry["seq"] for entry in json.loads(path.read_text())]
+
+
+def test_a_log_grows_and_is_taken_up_again(tmp_path: Path) -> None:
+    """Records would be lost or doubled when another process goes on writing."""
+    path = tmp_path / "below" / "messages.json"
+    seq = 0
+    for _ in range(3):
+        log = LogFile(path)
+        assert log.open() == (Position(1, seq) if seq else None)
+        for size in (1, 3, 2):
+            log.append([record(seq + at + 1) for at in range(size)])
+            seq += size
+            assert written(path) == list(range(1, seq + 1))
+        log.append([])
+        log.close()
+    assert [file.name for file in path.parent.iterdir() if file != path] == [".messages.json.lock"]
+
+
+def test_what_is_shown_is_not_written_to(tmp_path: Path) -> None:
+    """A reader who comes by at the wrong moment would find half a record."""
+    path = tmp_path / "messages.json"
+    log = LogFile(path)
+    log.open()
+    log.append([record(1)])
+    for seq in range(2, 6):
+        with path.open("rb") as reader:
+            half = reader.read(5)
+            log.append([record(seq)])
+            assert [entry["seq"] for entry in json.loads(half + reader.read())] == list(
+                range(1, seq)
+            )
+    log.close()
+
+
+def test_only_one_writes(tmp_path: Path) -> None:
+    """Two processes would write over each other."""
+    first, second = (LogFile(tmp_path / "messages.json") for _ in range(2))
+    first.open()
+    with pytest.raises(Locked):
+        second.open()
+    first.close()
+    assert second.open() is None
+    second.close()
+
+
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [
+        (b"[\n%s,\n%s\n" % (record(1), record(2)), [1, 2]),
+        (b'[\n%s,\n%s,\n{"mess' % (record(1), record(2)), [1, 2]),
+        (b"[\n%s,\n%s" % (record(1), record(2)[:-3]), [1]),
+        (b"[\n%s,\n%s\n]" % (record(1), record(2)), [1, 2]),
+        (b"[\n%s\n]\n\0\0\0" % record(1), [1]),
+        (b"[]", []),
+        (b"", []),
+        (b" [\n]\n", []),
+    ],
+)
+def test_a_log_that_was_cut_is_mended(tmp_path: Path, left: bytes, kept: list[int]) -> None:
+    """After a power failure the log would be unreadable for ever."""
+    path = tmp_path / "messages.json"
+    path.write_bytes(left)
+    log = LogFile(path)
+    assert log.open() == (Position(1, kept[-1]) if kept else None)
+    log.append([record(9)])
+    assert written(path) == [*kept, 9]
+    log.append([record(10)])
+    assert written(path) == [*kept, 9, 10]
+    log.close()
+
+
+def test_a_file_that_is_no_log_is_put_aside(tmp_path: Path) -> None:
+    """Somebody's file would be overwritten, or no log be written at all."""
+    path = tmp_path / "messages.json"
+    path.write_text("my notes\n")
+    log = LogFile(path)
+    assert log.open() is None
+    assert log.broken is not None
+    assert log.broken.read_text() == "my notes\n"
+    log.append([record(1)])
+    assert written(path) == [1]
+    log.close()
+
+
+def test_a_log_that_was_taken_away_begins_anew(tmp_path: Path) -> None:
+    """Who removes the log to begin a new one would get it back, or get none."""
+    path = tmp_path / "messages.json"
+    log = LogFile(path)
+    log.open()
+    for seq in (1, 2, 3):
+        log.append([record(seq)])
+    path.unlink()
+    for seq in (4, 5, 6):
+        log.append([record(seq)])
+    assert written(path) == [4, 5, 6]
+    log.close()

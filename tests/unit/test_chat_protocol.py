@@ -1,0 +1,115 @@
+"""What clients may say, and the frames that they get."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from websockets.frames import CloseCode
+
+from chat import frames, protocol
+from chat.endings import BY_CODE, Ending
+from chat.position import Position
+from chat.protocol import ERRORS, Ask, Query, Refused, Say
+
+
+def body(frame: bytes) -> dict[str, object]:
+    length = frame[1]
+    start = {126: 4, 127: 10}.get(length, 2)
+    parsed: dict[str, object] = json.loads(frame[start:])
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("hi", Say("hi")),
+        (" hi ", Say(" hi ")),
+        ("[1]", Say("[1]")),
+        ("7", Say("7")),
+        ('"{}"', Say('"{}"')),
+        ('{"type":"message","message":"hi"}', Say("hi")),
+        ('\n{"type":"message","message":"hi","key":"k"}', Say("hi", "k")),
+        ('{"type":"who"}', Ask("who")),
+        ('{"type":"ping","more":1}', Ask("ping")),
+        ('{"type":"goodbye"}', Ask("goodbye")),
+    ],
+)
+def test_what_clients_say_is_understood(data: str, said: Say | Ask) -> None:
+    """A message would be refused, or taken for another one."""
+    assert protocol.read(data.encode(), 100) == said
+
+
+def test_a_refusal_names_the_message() -> None:
+    """A client could not tell which of its messages was refused."""
+    long = json.dumps({"type": "message", "message": "x" * 101, "key": "k"})
+    with pytest.raises(Refused) as refused:
+        protocol.read(long.encode(), 100)
+    assert (refused.value.code, refused.value.key) == ("too_long", "k")
+    assert body(protocol.error("rate", "k", 50))["retry_after_ms"] == 50
+    assert body(protocol.error("rate", "k", 50))["key"] == "k"
+
+
+def test_text_must_be_utf_8() -> None:
+    """What is not UTF-8 would be passed on to clients that break on it."""
+    with pytest.raises(UnicodeDecodeError):
+        protocol.read(b"\xc3\x28", 100)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", Query(None, "")),
+        ("/?epoch=7&seq=3", Query(Position(7, 3), "")),
+        ("/?epoch=7&seq=3&token=a.b", Query(Position(7, 3), "a.b")),
+        ("/?epoch=7", Query(Position(0, 0), "")),
+        ("/?epoch=-7&seq=x", Query(Position(0, 0), "")),
+        ("/?epoch=٣&seq=3", Query(Position(0, 0), "")),
+        ("/?epoch=99999999999999999999&seq=1", Query(Position(0, 0), "")),
+    ],
+)
+def test_the_query_is_read(path: str, expected: Query) -> None:
+    """A client that comes back would be taken for a newcomer, or break the server."""
+    assert protocol.query(path) == expected
+
+
+def test_records_carry_the_promised_keys() -> None:
+    """The log would lack what it is read for."""
+    record = json.loads(protocol.record("message", "Client_1", "hi", "client") + b"}")
+    assert list(record) == ["time", "client_id", "message", "sender", "type"]
+    assert record["time"].endswith("+00:00")
+
+
+@pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
+def test_frames_have_the_right_head(length: int) -> None:
+    """Clients would take a message's bytes for its length."""
+    made = frames.frame(b"x" * length)
+    start = 2 if length < 126 else 4 if length < 65_536 else 10
+    assert made[0] == 0x81
+    assert len(made) == start + length
+    assert int.from_bytes(made[2:start], "big") in (0, length)
+
+
+def test_endings_can_be_told() -> None:
+    """A close frame would be refused by the library because of its code or its length."""
+    for ending in Ending:
+        if ending.code is not None:
+            assert len(ending.words.encode()) <= 123
+            assert ending.code >= 4000 or ending.code in set(CloseCode)
+            told = body(protocol.goodbye(ending))
+            assert told["code"] == ending.code
+            assert 0 < int(str(told.get("retry_after_ms", 1))) <= 15_000
+    assert all(ending.code == code for code, ending in BY_CODE.items())
+    assert len({ending.label for ending in Ending}) == len(Ending)
+
+
+def test_the_protocol_page_has_every_code() -> None:
+    """A user could not look up an error or a close code."""
+    from tests.support.processes import ROOT
+
+    page = (ROOT / "chat" / "README.md").read_text()
+    for code in ERRORS:
+        assert f"| `{code}` |" in page, code
+    for ending in Ending:
+        if ending.code is not None:
+            assert f"| {ending.code} |" in page, ending

@@ -30,7 +30,7 @@ from .panels import (
 )
 
 FOLDER = Path(__file__).with_name("dashboards")
-SERVICES = "ingestor|orderer|publisher|simulator"
+SERVICES = "ingestor|orderer|publisher|chat|simulator"
 RELAY = "publisher_relay_seconds"
 
 CONNECTION = {"0": ("disconnected", "red"), "1": ("connected", "green")}
@@ -76,7 +76,7 @@ def overview() -> list[Panel]:
         course("Delay", "s", "From receiving a frame to sending it in order.",
                *delays, alert="RelaySlow", width=8),
         listing("Firing alerts", "What each means and what to do: link Alerts above.",
-                Query(firing), ["severity", "alertname", "feed", "sink", "line", "job"],
+                Query(firing), ["severity", "alertname", "feed", "sink", "line", "room", "job"],
                 {"severity": SEVERITY}, width=8, height=8),
         course("Held and gaps", "short", "Messages held back, and the gaps they wait for.",
                Query("sum by (feed) (orderer_held{feed})", "{{feed}}: held"),
@@ -103,8 +103,10 @@ def who() -> list[Panel]:
         state("Endpoints", "Connections to the endpoints.",
               Query("max by (feed, sink) (publisher_connected{feed})", "{{feed}}: {{sink}}"),
               CONNECTION, alert="EndpointDisconnected"),
-        listing("Leases", "Who does what; the others take over when the active one ends.",
-                Query("lease_active{feed}"), ["job", "instance", "feed", "role", "Value"],
+        listing("Leases", "Who does what; the others take over when the active one ends. In the "
+                "chat a feed is a room.",
+                Query('lease_active{feed} or lease_active{job="chat"}'),
+                ["job", "instance", "feed", "role", "Value"],
                 {"Value": LEASE}, width=12, height=4),
     ]  # fmt: skip
 
@@ -194,6 +196,63 @@ def publisher() -> list[Panel]:
     ]  # fmt: skip
 
 
+def chat() -> list[Panel]:
+    """Show the chat's rooms, and its log file."""
+    delay = f"sum by (room, le) (rate(chat_broadcast_delay_seconds_bucket{RATE}))"
+
+    def grow(metric: str, legend: str) -> Query:
+        return Query(f"sum(rate({metric}{RATE}))", legend)
+
+    return [
+        course("Chat rate", "cps", "Messages that clients sent, that are in the log in Redis "
+               "(with events), and that were written to clients.",
+               rates("chat_received_total", "room", "{{room}}: received", matcher=""),
+               rates("chat_messages_total", "room", "{{room}}: in the log", matcher=""),
+               rates("chat_deliveries_total", "room", "{{room}}: delivered", matcher="")),
+        course("Chat errors", "cps", "Errors told to clients, by code; connections refused, by "
+               "reason; events that were not written down.",
+               rates("chat_errors_total", "code", "error {{code}}", matcher=""),
+               rates("chat_refused_connections_total", "reason", "refused: {{reason}}",
+                     matcher=""),
+               grow("chat_dropped_events_total", "event dropped")),
+        course("Chat duration", "s", "From a message's publishing to its last write, and the time "
+               "that the writing to all clients of a replica took.",
+               Query(f"histogram_quantile(0.5, {delay})", "{{room}}: delay p50"),
+               Query(f"histogram_quantile(0.99, {delay})", "{{room}}: delay p99"),
+               *quantiles("chat_fan_out_seconds", "writing", matcher=""), alert="ChatSlow"),
+        course("Chat backlog", "short", "Messages and events that wait to be written to Redis, "
+               "and records that the log file is behind.",
+               Query("sum by (room) (chat_queue)", "{{room}}: to Redis"),
+               Query("max(chat_log_lag)", "to the log file")),
+        course("Chat connections", "short", "Clients of the replicas that answer Prometheus, and "
+               "how many the replicas believe to be in the room.",
+               Query("sum by (room) (chat_connections)", "{{room}}: connected"),
+               Query("max by (room) (chat_online)", "{{room}}: online")),
+        course("Chat endings", "cps", "Connections that ended, by how: the client left, was lost, "
+               "read too slowly, was sent away at a restart, and so on.",
+               rates("chat_closes_total", "reason", "{{reason}}", matcher="")),
+        course("Chat arrivals", "cps", "Clients that joined, and those of them that came back, by "
+               "whether they got all that they had missed.",
+               rates("chat_joins_total", "room", "{{room}}: joined", matcher=""),
+               rates("chat_resumes_total", "outcome", "came back: {{outcome}}", matcher="")),
+        course("Chat holes", "cps", "What a replica had not heard and read from the log, by why; "
+               "subscriptions renewed; and records that Redis had lost.",
+               rates("chat_fills_total", "room, cause", "{{room}}: read, {{cause}}", matcher=""),
+               rates("chat_resubscriptions_total", "room", "{{room}}: resubscribed", matcher=""),
+               rates("chat_data_loss_total", "room", "{{room}}: lost", matcher="")),
+        spread("Chat delay", "From a message's publishing to its last write to a client.",
+               "chat_broadcast_delay_seconds", matcher=""),
+        course("Chat log", "cps", "Records written to the log file, attempts that failed, and "
+               "records that were gone before they were written.",
+               grow("chat_log_records_total", "written"),
+               grow("chat_log_failures_total", "failed"),
+               grow("chat_log_missed_total", "missed"), width=8),
+        course("Chat log writers", "short", "Replicas that write the log file: one, but for an "
+               "instant when another takes over.",
+               Query("sum(chat_log_writing)", "writing"), alert="ChatLogUnwritten", width=8),
+    ]  # fmt: skip
+
+
 def redis() -> list[Panel]:
     """Show the Redis server, and how the services fare with it."""
     calls = f"sum by (cmd) (rate(redis_commands_total{RATE}))"
@@ -260,6 +319,7 @@ ROWS: Sequence[tuple[str, Callable[[], list[Panel]]]] = (
     ("Ingestor", ingestor),
     ("Orderer", orderer),
     ("Publisher", publisher),
+    ("Chat", chat),
     ("Redis", redis),
     ("Simulator: the test feed and the checking endpoint", simulator),
     ("Processes", processes),
@@ -272,7 +332,7 @@ ROWS: Sequence[tuple[str, Callable[[], list[Panel]]]] = (
 def build() -> dashboard.Dashboard:
     """Lay the rows out, left to right and downwards."""
     feed = dashboard.QueryVariable("feed").label("Feed").datasource(SOURCE)
-    feed.query({"query": "label_values(lease_active, feed)", "refId": "feed"})
+    feed.query({"query": "label_values(lease_active{job!='chat'}, feed)", "refId": "feed"})
     feed.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
     feed.sort(model.VariableSort.ALPHABETICAL_ASC).multi(True).include_all(True).all_value(".*")
     feed.current(model.VariableOption(text="All", value="$__all"))

@@ -45,9 +45,9 @@ class Query:
         return self.expr.replace("{feed", '{feed=~"$feed"')
 
 
-def rates(metric: str, by: str, legend: str) -> Query:
-    """Ask how fast a counter of the chosen feeds grows, by some of its labels."""
-    return Query(f"sum by ({by}) (rate({metric}{{feed}}{RATE}))", legend)
+def rates(metric: str, by: str, legend: str, matcher: str = "{feed}") -> Query:
+    """Ask how fast a counter grows, by some of its labels."""
+    return Query(f"sum by ({by}) (rate({metric}{matcher}{RATE}))", legend)
 
 
 def quantile(share: float, metric: str, legend: str, matcher: str = "{feed}") -> Query:
@@ -104,9 +104,9 @@ def course(
     return panel.legend(legend).thresholds_style(lines)
 
 
-def spread(title: str, about: str, metric: str) -> heatmap.Panel:
+def spread(title: str, about: str, metric: str, matcher: str = "{feed}") -> heatmap.Panel:
     """Make a heatmap of a histogram of seconds."""
-    query = Query(f"sum by (le) (increase({metric}_bucket{{feed}}{RATE}))", "{{le}}")
+    query = Query(f"sum by (le) (increase({metric}_bucket{matcher}{RATE}))", "{{le}}")
     panel = _dress(
         heatmap.Panel(), title, "s", about, [query], [], format_val=PromQueryFormat.HEATMAP
     )

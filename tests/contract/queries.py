@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http.client
 import json
 import math
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +23,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import yaml
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake
+from websockets.typing import Origin
 
-from tests.support import servers
+from tests.support import chat, servers
 from tests.support.processes import ROOT, Service
 from tests.support.servers import Server, free_port
 from tests.support.stack import Stack
@@ -152,6 +159,8 @@ def watched(directory: Path) -> Iterator[Prometheus]:
         publisher = stack.publisher(simulator.endpoint_url)
         orderers = [stack.orderer(ORDERER_GAP_TIMEOUT=GAP_TIMEOUT) for _ in range(2)]
         ingestor = stack.ingestor(simulator.feed_url)
+        replica = chat.replica(stack, directory)
+        ends.enter_context(_conversing(chat.url(replica)))
         exporter = f"127.0.0.1:{free_port()}"
         address = redis.url.removesuffix("/0")
         process = subprocess.Popen(
@@ -164,6 +173,7 @@ def watched(directory: Path) -> Iterator[Prometheus]:
             "ingestor": [_ops(ingestor)],
             "orderer": [_ops(orderer) for orderer in orderers],
             "publisher": [_ops(publisher)],
+            "chat": [_ops(replica)],
             "simulator": [_ops(simulator)],
             "redis-exporter": [exporter],
         }
@@ -174,6 +184,50 @@ def watched(directory: Path) -> Iterator[Prometheus]:
 
 def _ops(service: Service) -> str:
     return f"127.0.0.1:{service.wait_for('ops endpoint listens')['port']}"
+
+
+# The chat's load ----------------------------------------------------------------------------
+
+PAUSE = 0.1
+"""Seconds between two messages of a client."""
+
+ELSEWHERE = Origin("http://elsewhere.example")
+
+
+@contextmanager
+def _conversing(address: str) -> Iterator[None]:
+    """Have clients talk in the chat's rooms, and one from another page be refused."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        talking = pool.submit(lambda: asyncio.run(_converse(address, stop)))
+        try:
+            yield
+        finally:
+            stop.set()
+        talking.result()
+
+
+async def _converse(address: str, stop: threading.Event) -> None:
+    with contextlib.suppress(InvalidHandshake):
+        async with connect(address, proxy=None, origin=ELSEWHERE):
+            raise AssertionError("a page from elsewhere was let in")
+    async with asyncio.TaskGroup() as group:
+        for room in ("", "", "playground"):
+            group.create_task(_talk(address + room, stop))
+
+
+async def _talk(address: str, stop: threading.Event) -> None:
+    async with connect(address, proxy=None) as connection:
+        listening = asyncio.ensure_future(_listen(connection))
+        while not stop.is_set():
+            await connection.send("hello")
+            await asyncio.sleep(PAUSE)
+    await listening
+
+
+async def _listen(connection: ClientConnection) -> None:
+    async for _ in connection:
+        pass
 
 
 # Printing -----------------------------------------------------------------------------------

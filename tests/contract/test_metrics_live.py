@@ -23,11 +23,20 @@ TROUBLE = (
     "publisher_resent_total",
     "publisher_thousand_seconds_count",
     "redis_memory_used_bytes",
+    'chat_deliveries_total{room="main"}',
+    'chat_deliveries_total{room="playground"}',
+    'chat_refused_connections_total{reason="origin"}',
+    "chat_broadcast_delay_seconds_count",
+    "chat_log_records_total",
+    "chat_log_writing",
 )
 """What the load must have brought about, or the rest would prove little."""
 
-NEVER = ("OutOfOrder", "TwoActive", "DataLost", "RedisFull", "RedisNotPersisting", "OrdererFull")
-"""Alerts that no feed and no endpoint can cause."""
+NEVER = (
+    "OutOfOrder", "TwoActive", "DataLost", "RedisFull", "RedisNotPersisting", "OrdererFull",
+    "ChatFull", "ChatDataLost", "ChatLogFailing", "ChatLogMissed", "ChatEventsDropped",
+)  # fmt: skip
+"""Alerts that no feed, no endpoint and no client's message can cause."""
 
 
 def test_every_query_and_rule_returns_data(tmp_path: Path) -> None:

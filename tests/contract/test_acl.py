@@ -126,7 +126,9 @@ def test_services_may_do_all_that_they_do(redis: Guarded, start: Stack, tmp_path
         run("orderer", ORDERER_GAP_TIMEOUT=0.2)
     run("ingestor", INGESTOR_URL=f"{simulator.feed_url} {oversized.url}")
     run("chat", CHAT_HOST="127.0.0.1", CHAT_PORT=0, CHAT_LOG_FILE=tmp_path / "messages.json")
-    talk(start.services[-1].wait_for("chat listens")["port"])
+    chat = start.services[-1]
+    chat.wait_ready()
+    talk(chat.wait_for("chat listens")["port"])
 
     client = redis.client
     until(lambda: streams.gaps(client), "a gap is given up")

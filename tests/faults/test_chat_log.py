@@ -122,6 +122,7 @@ async def test_the_log_survives_its_writers(redis: Server, start: Stack, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("not config.getoption('markexpr')", reason="takes minutes: pytest -m slow")
 @pytest.mark.timeout(180)
 @one_server
 async def test_the_log_survives_a_minute_of_kills(

@@ -292,6 +292,7 @@ async def test_a_slow_reader_is_cut_and_told_why(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("not config.getoption('markexpr')", reason="takes minutes: pytest -m slow")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 @pytest.mark.parametrize("trouble", [False, True])

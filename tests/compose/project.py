@@ -19,7 +19,7 @@ NAME = "seriatim-test"
 """Name of the project, so that a user's own stack and its data stay as they are."""
 
 PORTS = ("GRAFANA_PORT", "PROMETHEUS_PORT", "SIMULATOR_PORT", "CHAT_PORT", "WISDOM_PORT")
-OURS = ("ingestor", "orderer", "publisher", "simulator")
+OURS = ("ingestor", "orderer", "publisher", "simulator", "chat")
 
 _SET = (
     "INGESTOR_", "ORDERER_", "PUBLISHER_", "SIMULATOR_", "CHAT_", "WISDOM_", "GRAFANA_",

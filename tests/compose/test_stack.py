@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 from collections import Counter
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from tests.compose.project import FEED, OURS, ROLES, Project, docker
 from tests.support.waiting import settled, until
@@ -24,7 +27,7 @@ TAKEN_OVER_WITHIN = 5.0
 VENV_BYTES = 60_000_000
 """What the image may add to Python's."""
 
-REPLICAS = {"ingestor": 2, "orderer": 3, "publisher": 2}
+REPLICAS = {"ingestor": 2, "orderer": 3, "publisher": 2, "chat": 2}
 
 OTHERS = ("gateway", "grafana", "prometheus", "redis", "redis-exporter")
 
@@ -43,7 +46,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         pytest.skip("no Docker engine answers")
     passwords = {
         f"REDIS_PASSWORD_{user}": os.urandom(8).hex()
-        for user in ("INGESTOR", "ORDERER", "PUBLISHER", "EXPORTER", "ADMIN")
+        for user in ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "EXPORTER", "ADMIN")
     }
     # What a killed ingestor has lost, this feed sends again when another takes over; until then
     # nothing may be given up.
@@ -122,11 +125,45 @@ def test_one_replica_is_active_and_the_others_stand_by(scaled: Project) -> None:
     names = Counter({**dict.fromkeys({*OURS, *OTHERS} - UNMEASURED, 1), **REPLICAS})
     expected = sorted((name, "up") for name in names.elements())
     until(lambda: scaled.targets() == expected, f"targets are {expected}", 60)
-    active = {ROLES[service]: 1.0 for service in REPLICAS}
+    # The chat has no active replica; one writes its log and one greets in the playground.
+    active = dict.fromkeys((*ROLES.values(), "log", "tick"), 1.0)
     until(lambda: scaled.query("sum by (role) (lease_active)") == active, "one each is active", 60)
-    standing_by = {ROLES[service]: count - 1.0 for service, count in REPLICAS.items()}
+    standing_by = {role: REPLICAS[service] - 1.0 for service, role in ROLES.items()}
+    standing_by |= {"log": REPLICAS["chat"] - 1.0, "tick": REPLICAS["chat"] - 1.0}
     found = "count by (role) (lease_active == 0)"
     until(lambda: scaled.query(found) == standing_by, "the others stand by", 60)
+
+
+def test_the_chat_is_one_behind_the_gateway(scaled: Project) -> None:
+    """Whoever the gateway sends to another replica would be in another conversation."""
+    url = f"ws://127.0.0.1:{scaled.settings['CHAT_PORT']}/"
+    until(
+        lambda: scaled.query("count by (room) (chat_connections)").get("main") == 2, "two chats", 60
+    )
+    with contextlib.ExitStack() as everybody:
+        clients = [everybody.enter_context(connect(url)) for _ in range(6)]
+        for at, client in enumerate(clients):
+            client.send(f"hello from {at}")
+        heard = [hear(client, len(clients)) for client in clients]
+        in_use = "count by (room) (chat_connections > 0)"
+        until(lambda: scaled.query(in_use).get("main") == 2, "both are in use", 60)
+    assert all(messages == heard[0] for messages in heard)
+
+    def written() -> set[str]:
+        log = scaled.run("chat", "cat", "/data/messages.json").stdout
+        return {record["message"] for record in json.loads(log)}
+
+    until(lambda: written() >= set(heard[0]), "all is written down")
+
+
+def hear(client: ClientConnection, number: int) -> list[str]:
+    """Receive so many messages, those from before included."""
+    found: list[str] = []
+    while len(found) < number:
+        frame = json.loads(client.recv(timeout=20))
+        records = frame["records"] if frame["type"] == "history" else [frame]
+        found += [record["message"] for record in records if record["type"] == "message"]
+    return found
 
 
 def test_a_standby_takes_over_from_a_killed_orderer(scaled: Project) -> None:

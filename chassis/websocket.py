@@ -33,12 +33,6 @@ try:
 except ImportError:  # as websockets does where there is no compiled extension
     from websockets.utils import apply_mask
 
-INBOX_FRAMES = 8192
-"""Messages in the inbox at which reading from the socket pauses."""
-
-INBOX_BYTES = 4 * 1024 * 1024
-"""Bytes in the inbox at which reading from the socket pauses."""
-
 WRITE_LIMIT = 256 * 1024
 """Bytes waiting to be written at which `drain()` begins to wait."""
 
@@ -49,12 +43,22 @@ MAX_MESSAGE = 16 * 1024 * 1024
 class _Batching(Connection):
     """What the client's and the server's connection share."""
 
+    INBOX_FRAMES = 8192
+    """Messages in the inbox at which reading from the socket pauses."""
+
+    INBOX_BYTES = 4 * 1024 * 1024
+    """Bytes in the inbox at which reading from the socket pauses."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._inbox: list[bytes] = []
         self._inbox_bytes = 0
         self._partial = b""
         self._fragments: list[bytes] = []
+        self._fragments_binary = False
+        self._inbox_binary: set[int] = set()
+        self.binary: set[int] = set()
+        """Which of the messages that `receive()` returned last were binary, by their place."""
         self.reading_paused = False
         """Whether the socket is not read because the inbox is full."""
         self._arrival: asyncio.Future[None] | None = None
@@ -68,9 +72,9 @@ class _Batching(Connection):
     async def receive(self) -> list[bytes]:
         """Wait for messages and take all that have arrived, each as bytes, at least one.
 
-        Text and binary messages come alike, and UTF-8 is not checked. Raises ConnectionClosed
-        once the connection is closed and everything received has been taken. One task may
-        wait at a time.
+        Text and binary messages come alike (`binary` tells them apart), and UTF-8 is not checked.
+        Raises ConnectionClosed once the connection is closed and everything received has been
+        taken. One task may wait at a time.
         """
         while not self._inbox:
             if self.protocol.state is CLOSED:
@@ -79,6 +83,8 @@ class _Batching(Connection):
             await self._arrival
         inbox, self._inbox = self._inbox, []
         self._inbox_bytes = 0
+        if self.binary or self._inbox_binary:
+            self.binary, self._inbox_binary = self._inbox_binary, set()
         if self.reading_paused:
             self.reading_paused = False
             self.transport.resume_reading()
@@ -92,12 +98,16 @@ class _Batching(Connection):
                 self.on_pong(bytes(event.data))
             return
         data = bytes(event.data)
+        if event.opcode is not Opcode.CONT:
+            self._fragments_binary = event.opcode is Opcode.BINARY
         if not event.fin:
             self._fragments.append(data)
             return
         if event.opcode is Opcode.CONT:
             data = b"".join([*self._fragments, data])
             self._fragments.clear()
+        if self._fragments_binary:
+            self._inbox_binary.add(len(self._inbox))
         self._inbox.append(data)
         self._inbox_bytes += len(data)
 
@@ -113,7 +123,7 @@ class _Batching(Connection):
             super().data_received(data)
         if self._inbox:
             self._wake()
-            full = len(self._inbox) >= INBOX_FRAMES or self._inbox_bytes >= INBOX_BYTES
+            full = len(self._inbox) >= self.INBOX_FRAMES or self._inbox_bytes >= self.INBOX_BYTES
             if full and not self.reading_paused:
                 self.reading_paused = True
                 self.transport.pause_reading()
@@ -170,6 +180,8 @@ class _Batching(Connection):
             message = data[start:stop]
             if masked:
                 message = apply_mask(message, data[start - 4 : start])
+            if data[at] != _TEXT:
+                self._inbox_binary.add(len(inbox))
             inbox.append(message)
             self._inbox_bytes += length
             at = stop
@@ -223,7 +235,8 @@ def _closing(connection: Connection) -> Exception:
 _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
 # First bytes of frames (RFC 6455, section 5.2): FIN with text or binary; close, ping, pong.
-_WHOLE = frozenset({0x81, 0x82})
+_TEXT = 0x81
+_WHOLE = frozenset({_TEXT, 0x82})
 _CONTROL = frozenset({0x88, 0x89, 0x8A})
 _LONG = 1 << 16
 """Length from which on a frame's length takes eight bytes."""

@@ -72,27 +72,31 @@ def opened(kind: str) -> Any:
     return protocol
 
 
-def plainly(kind: str, stream: bytes) -> tuple[list[bytes], list[bytes], State]:
+Found = tuple[list[tuple[bytes, bool]], list[bytes], State]
+"""Messages and whether they are binary, the payloads of pongs, and the state at the end."""
+
+
+def plainly(kind: str, stream: bytes) -> Found:
     """Let websockets alone find the messages and pongs in `stream`."""
     protocol = opened(kind)
     protocol.receive_data(stream)
-    found: list[bytes] = []
+    found: list[tuple[bytes, bool]] = []
     pongs: list[bytes] = []
-    message = b""
+    message, binary = b"", False
     for frame in protocol.events_received():
         if frame.opcode is Opcode.PONG:
             pongs.append(bytes(frame.data))
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             message += bytes(frame.data)
+            if frame.opcode is not Opcode.CONT:
+                binary = frame.opcode is Opcode.BINARY
             if frame.fin:
-                found.append(message)
+                found.append((message, binary))
                 message = b""
     return found, pongs, protocol.state
 
 
-async def batched(
-    kind: str, stream: bytes, cuts: list[int]
-) -> tuple[list[bytes], list[bytes], State]:
+async def batched(kind: str, stream: bytes, cuts: list[int], takes: int) -> Found:
     """Let a batching connection find them, with the bytes coming in pieces."""
     protocol = opened(kind)
     connection: Any
@@ -105,13 +109,22 @@ async def batched(
     connection.connection_made(Wire())
     pongs: list[bytes] = []
     connection.on_pong = pongs.append
+    found: list[tuple[bytes, bool]] = []
+
+    async def take() -> None:
+        if connection._inbox:
+            taken = await connection.receive()
+            found.extend((data, place in connection.binary) for place, data in enumerate(taken))
+
     at = 0
-    for cut in [*cuts, len(stream)]:
+    for count, cut in enumerate([*cuts, len(stream)]):
         connection.data_received(stream[at : at + cut])
         at += cut
+        if count % takes == 0:
+            await take()
         if at >= len(stream):
             break
-    found = await connection.receive() if connection._inbox else []
+    await take()
     return found, pongs, protocol.state
 
 
@@ -123,7 +136,7 @@ def streams(draw: st.DrawFn) -> list[Frame]:
             frames.append(Frame(*item))
             continue
         pieces = [piece for piece in item if isinstance(piece, bytes)]
-        opcode, left = Opcode.TEXT, len(pieces)
+        opcode, left = draw(st.sampled_from([Opcode.TEXT, Opcode.BINARY])), len(pieces)
         for piece in item:
             if isinstance(piece, tuple):
                 frames.append(Frame(*piece))
@@ -135,23 +148,27 @@ def streams(draw: st.DrawFn) -> list[Frame]:
 
 
 cuttings = st.lists(st.sampled_from([1, 2, 3, 5, 7, 50, 1000, 100_000]), max_size=300)
+takings = st.sampled_from([1, 3, 1000])
+"""How many pieces come in between two calls of `receive()`."""
 
 
 @pytest.mark.parametrize("kind", ["client", "server"])
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(frames=streams(), cuts=cuttings)
-def test_same_messages_as_websockets(kind: str, frames: list[Frame], cuts: list[int]) -> None:
+@given(frames=streams(), cuts=cuttings, takes=takings)
+def test_same_messages_as_websockets(
+    kind: str, frames: list[Frame], cuts: list[int], takes: int
+) -> None:
     """A message would be lost, changed or reordered between the socket and the service."""
     stream = b"".join(frame.serialize(mask=kind == "server") for frame in frames)
-    assert asyncio.run(batched(kind, stream, cuts)) == plainly(kind, stream)
+    assert asyncio.run(batched(kind, stream, cuts, takes)) == plainly(kind, stream)
 
 
 @pytest.mark.parametrize("kind", ["client", "server"])
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(frames=streams(), cuts=cuttings, rubbish=st.binary(min_size=1, max_size=20))
+@given(frames=streams(), cuts=cuttings, takes=takings, rubbish=st.binary(min_size=1, max_size=20))
 def test_same_end_as_websockets(
-    kind: str, frames: list[Frame], cuts: list[int], rubbish: bytes
+    kind: str, frames: list[Frame], cuts: list[int], takes: int, rubbish: bytes
 ) -> None:
     """A violation of the protocol would be taken for a message, or keep its connection."""
     stream = b"".join(frame.serialize(mask=kind == "server") for frame in frames) + rubbish
-    assert asyncio.run(batched(kind, stream, cuts)) == plainly(kind, stream)
+    assert asyncio.run(batched(kind, stream, cuts, takes)) == plainly(kind, stream)

@@ -144,8 +144,8 @@ def test_a_full_inbox_holds_the_sender_back(
     frames: int, size: int, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow reader would fill its memory instead of slowing the sender."""
-    monkeypatch.setattr(websocket, "INBOX_FRAMES", frames)
-    monkeypatch.setattr(websocket, "INBOX_BYTES", size)
+    monkeypatch.setattr(websocket._Batching, "INBOX_FRAMES", frames)
+    monkeypatch.setattr(websocket._Batching, "INBOX_BYTES", size)
     message = b"x" * 10_000
     sent = 0
 
@@ -190,7 +190,7 @@ def test_everything_is_handed_over_before_the_end(
     frames: int, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last messages before a close would be lost, above all those of a paused connection."""
-    monkeypatch.setattr(websocket, "INBOX_FRAMES", frames)
+    monkeypatch.setattr(websocket._Batching, "INBOX_FRAMES", frames)
     sent = texts(1000)
 
     async def scenario() -> None:
@@ -242,7 +242,7 @@ def test_a_dropped_connection_whose_inbox_is_full(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resuming to read from a dead connection would fail otherwise than with ConnectionClosed."""
-    monkeypatch.setattr(websocket, "INBOX_FRAMES", 1)
+    monkeypatch.setattr(websocket._Batching, "INBOX_FRAMES", 1)
 
     async def scenario() -> None:
         async def send(connection: BatchingServer) -> None:

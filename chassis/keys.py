@@ -170,3 +170,28 @@ CHAT_EVENT = b"e"
 """What happened, for the log only: clients do not get it."""
 CHAT_EPOCH = b"epoch"
 """Begins an epoch: its entry has the sequence number 0 and is no record."""
+
+
+# Wisdom: its name is the hash tag, so the script that publishes may look at the lease.
+
+WISDOM = "wisdom"
+"""The channel on which quotes are published; as a feed, what the lease of the tick is for."""
+
+
+def quotes() -> str:
+    """Name the capped stream of the latest quotes; an entry's id is when it was published."""
+    return f"quotes:{{{WISDOM}}}"
+
+
+def wisdom_canary(instance: str) -> str:
+    """Name the channel on which an instance hears itself, and so knows that it hears at all."""
+    return f"wisdom:canary:{instance}"
+
+
+def wisdom_presence() -> str:
+    """Name the hash from instance to how many are subscribed there."""
+    return f"wisdom:{{{WISDOM}}}:presence"
+
+
+QUOTE = b"quote"
+"""The one field of an entry in `quotes`."""

@@ -10,15 +10,16 @@ from typing import TypeVar
 from websockets.exceptions import ConnectionClosed
 
 from chassis import keys
+from chassis.broadcast.connection import Connection, Message
+from chassis.broadcast.endings import BUG, ENCODING, FLOOD, LOST, SLOW, Parting
+from chassis.broadcast.limits import Bucket
 from chassis.logs import Log
 from chassis.redis import Link, transient
 
 from . import metrics, protocol
 from .clients import Clients
-from .connection import Connection, Message
-from .endings import Ending, Parting
+from .endings import BEHIND, GOODBYE, UNAVAILABLE
 from .journal import FILL_RECORDS, Draft, Outcome
-from .limits import Bucket
 from .position import Position, Record, bounded, consecutive
 from .protocol import Ask, Query, Refused, Say
 from .room import Room
@@ -75,6 +76,7 @@ class Conversation:
             log,
             retain=settings.retain,
             wanted=settings.history,
+            count=lambda: len(self._members),
             names=lambda: [member.name for member in self._members.values()],
             changed=self._tell_presence,
             gone=self._bury,
@@ -96,7 +98,7 @@ class Conversation:
             try:
                 await self._join(member, query.resume, known)
                 while True:
-                    for message in await connection.receive():
+                    for message in await connection.messages():
                         await self._take(member, message)
             except Parting as parting:
                 farewell = protocol.goodbye(parting.ending, name)
@@ -104,7 +106,7 @@ class Conversation:
             except ConnectionClosed:
                 pass
             except Exception:
-                connection.ending = Ending.BUG
+                connection.ending = BUG
                 raise
             finally:
                 self._leave(member)
@@ -113,7 +115,7 @@ class Conversation:
 
     async def _admit(self, token: str) -> tuple[str, bool]:
         if self.room.dispatcher.position is None or not self._link.up:
-            raise Parting(Ending.UNAVAILABLE)
+            raise Parting(UNAVAILABLE)
         return await self._or_part(self._clients.admit(token))
 
     async def _join(self, member: Member, resume: Position | None, known: bool) -> None:
@@ -124,12 +126,12 @@ class Conversation:
         notice = await self._notice(member) if known else b""
         connection = member.connection
         if resume is not None and recovered:
-            connection.write(self._welcome(member, True))
+            connection.write_frames(self._welcome(member, True))
             frames = await self._catch_up(connection, resume)
         else:
             frames = self._greeting(member, recovered)
         # From here to the end nothing is awaited: what comes next goes to this client, too.
-        connection.write(frames + notice)
+        connection.write_frames(frames + notice)
         self._members[connection] = member
         self.room.audience.add(connection)
         self.room.presence.refresh = True
@@ -190,11 +192,11 @@ class Conversation:
             else:
                 records = await self._read(at, FILL_RECORDS)
                 if not records:
-                    raise Parting(Ending.BEHIND)
+                    raise Parting(BEHIND)
                 records = bounded(records, HISTORY_BYTES)
             at = records[-1].position
             shown = [record.data for record in records if record.shown]
-            connection.write(protocol.history(shown, more=True))
+            connection.write_frames(protocol.history(shown, more=True))
             await self._flush(connection)
 
     async def _read(self, at: Position, count: int) -> list[Record]:
@@ -211,7 +213,7 @@ class Conversation:
             if reason is None:
                 raise
             self._link.failed(error, reason)
-            raise Parting(Ending.UNAVAILABLE) from error
+            raise Parting(UNAVAILABLE) from error
 
     @staticmethod
     async def _flush(connection: Connection) -> None:
@@ -220,7 +222,7 @@ class Conversation:
             async with asyncio.timeout(READING):
                 await connection.drain()
         except TimeoutError:
-            raise Parting(Ending.SLOW) from None
+            raise Parting(SLOW) from None
 
     async def _notice(self, member: Member) -> bytes:
         """Tell a client that its last connection was cut, if it was."""
@@ -237,7 +239,7 @@ class Conversation:
         """Tell everybody that there is a hole: a new welcome, as if they had just come back."""
         self._clients.forget()
         for connection, member in self._members.items():
-            connection.write(self._greeting(member, False))
+            connection.write_frames(self._greeting(member, False))
 
     # What clients say
 
@@ -257,16 +259,16 @@ class Conversation:
             else:
                 await self._answer(member, said)
         except UnicodeDecodeError:
-            raise Parting(Ending.ENCODING) from None
+            raise Parting(ENCODING) from None
         except Refused as refused:
             if not member.refusals.take(now):
-                raise Parting(Ending.FLOOD) from None
+                raise Parting(FLOOD) from None
             retry = None
             if refused.code == protocol.RATE:
                 retry = int(1000 * member.bucket.wait(now)) + 1
             elif refused.code == protocol.UNAVAILABLE:
                 retry = 1000
-            member.connection.write(self._error(refused.code, refused.key, retry))
+            member.connection.write_frames(self._error(refused.code, refused.key, retry))
 
     def _publish(self, member: Member, said: Say) -> None:
         draft = Draft(
@@ -282,14 +284,16 @@ class Conversation:
     @staticmethod
     def _acknowledge(member: Member, key: str | None, outcome: Outcome) -> None:
         metrics.ACKS.inc()
-        member.connection.write(protocol.ack(member.name, outcome.position, key, outcome.repeated))
+        member.connection.write_frames(
+            protocol.ack(member.name, outcome.position, key, outcome.repeated)
+        )
 
     async def _answer(self, member: Member, asked: Ask) -> None:
         match asked.what:
             case "goodbye":
-                raise Parting(Ending.GOODBYE)
+                raise Parting(GOODBYE)
             case "ping":
-                member.connection.write(protocol.pong())
+                member.connection.write_frames(protocol.pong())
             case "who":
                 try:
                     clients = await self.room.presence.who()
@@ -297,7 +301,7 @@ class Conversation:
                     if transient(error) is None:
                         raise
                     raise Refused(protocol.UNAVAILABLE) from error
-                member.connection.write(protocol.who(len(clients), clients[:LISTED]))
+                member.connection.write_frames(protocol.who(len(clients), clients[:LISTED]))
 
     @staticmethod
     def _error(code: str, key: str | None = None, retry_after_ms: int | None = None) -> bytes:
@@ -315,7 +319,7 @@ class Conversation:
         for name in names:
             data = protocol.record(
                 "disconnect", name, "disconnected", "server",
-                code=1006, reason="", status=Ending.LOST.label,
+                code=1006, reason="", status=LOST.label,
             )  # fmt: skip
             self.room.outbox.put_event(data)
 

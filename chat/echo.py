@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from websockets.exceptions import ConnectionClosed
 
+from chassis.broadcast.connection import Connection
+from chassis.broadcast.endings import ENCODING, Parting
+from chassis.broadcast.frames import BINARY, TEXT, frame
+
 from . import metrics
-from .connection import Connection
-from .endings import Ending, Parting
-from .frames import BINARY, TEXT, frame
 
 MAX_BYTES = 1024 * 1024
 """Bytes of a message at which the connection is closed with 1009."""
@@ -21,11 +22,11 @@ async def serve(connection: Connection) -> None:
     connected.inc()
     try:
         while True:
-            for data, binary in await connection.receive():
+            for data, binary in await connection.messages():
                 metrics.RECEIVED.labels(room).inc()
                 if not binary:
                     _check(data)
-                connection.write(frame(data, BINARY if binary else TEXT))
+                connection.write_frames(frame(data, BINARY if binary else TEXT))
                 metrics.DELIVERIES.labels(room).inc()
                 await connection.drain()
     except Parting as parting:
@@ -40,4 +41,4 @@ def _check(data: bytes) -> None:
     try:
         data.decode()
     except UnicodeDecodeError:
-        raise Parting(Ending.ENCODING) from None
+        raise Parting(ENCODING) from None

@@ -13,9 +13,7 @@ from chassis.redis import Link
 
 from .position import Position, Record
 
-_LUA = resources.files(__package__)
-PUBLISH_LUA = _LUA.joinpath("publish.lua").read_text()
-CANARY_LUA = _LUA.joinpath("canary.lua").read_text()
+PUBLISH_LUA = resources.files(__package__).joinpath("publish.lua").read_text()
 
 KEY_MEMORY = 10 * 60.0
 """Seconds for which a client's key is remembered."""
@@ -89,16 +87,15 @@ class Journal:
         self.channel = keys.chat_channel(room)
         self.canary = keys.chat_canary(room, instance)
         self._client = link.client
-        self._log = keys.chat_log(room)
+        self.stream = keys.chat_log(room)
         self._writer = keys.chat_writer(room, instance)
         self._retain = retain
         self._publish = link.client.register_script(PUBLISH_LUA)
-        self._chirp = link.client.register_script(CANARY_LUA)
 
     async def begin(self, seen: Position = NOWHERE) -> Position:
         """Make sure that there is an epoch, a new one if `seen` was lost; tell the log's end."""
         entry: bytes = await self._publish(
-            keys=[self._log, self._writer], args=self._arguments(0, seen, 0)
+            keys=[self.stream, self._writer], args=self._arguments(0, seen, 0)
         )
         return Position.parse(entry)
 
@@ -110,7 +107,7 @@ class Journal:
         The same `serial` again is harmless, serials must grow. `seen` is the latest
         record this replica knows, `highest` the highest number of a client.
         """
-        names = [self._log, self._writer]
+        names = [self.stream, self._writer]
         arguments: list[object] = self._arguments(serial, seen, highest)
         for draft in drafts:
             index = 0
@@ -138,23 +135,21 @@ class Journal:
             int(KEY_MEMORY * 1000), int(WRITER_MEMORY * 1000), now, highest,
         ]  # fmt: skip
 
-    async def chirp(self) -> None:
-        """Have Redis tell, on this replica's own channel, where the log ends."""
-        await self._chirp(keys=[self._log], args=[self.canary])
-
     async def end(self) -> Position:
         """Tell the position of the last record; `NOWHERE` if there is no log."""
-        last = await self._client.xrevrange(self._log, count=1)
+        last = await self._client.xrevrange(self.stream, count=1)
         return Position.parse(last[0][0]) if last else NOWHERE
 
     async def after(self, position: Position, count: int) -> list[Record]:
         """Read up to `count` records after `position`, markers of new epochs among them."""
-        return read_entries(await self._client.xrange(self._log, f"({position}", "+", count=count))
+        return read_entries(
+            await self._client.xrange(self.stream, f"({position}", "+", count=count)
+        )
 
     async def before(self, position: Position, count: int) -> list[Record]:
         """Read up to `count` records before `position`, the latest first."""
         return read_entries(
-            await self._client.xrevrange(self._log, f"({position}", "-", count=count)
+            await self._client.xrevrange(self.stream, f"({position}", "-", count=count)
         )
 
 

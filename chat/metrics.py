@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge
 
 from chassis.metrics import SIZES, Histogram
 
-from .endings import Ending
+from . import endings
 from .protocol import ERRORS
 
 MAIN, PLAYGROUND, ECHO = "main", "playground", "echo"
@@ -18,7 +18,6 @@ FILLS = ("subscribed", "gap", "canary")
 """What made a replica read the log: a new subscription, a jump in the numbers, its own canary."""
 
 OUTCOMES = ("recovered", "lost")
-REFUSALS = ("origin", "connections", "address", "path")
 
 CONNECTIONS = Gauge("chat_connections", "Clients connected to this replica", ["room"])
 ONLINE = Gauge("chat_online", "Clients connected to all replicas", ["room"])
@@ -57,7 +56,7 @@ for _room in ROOMS:
     JOINS.labels(_room)
     RECEIVED.labels(_room)
     DELIVERIES.labels(_room)
-    for _ending in Ending:
+    for _ending in endings.ALL:
         CLOSES.labels(_room, _ending.label)
 for _room in SHARED:
     ONLINE.labels(_room)
@@ -69,8 +68,6 @@ for _room in SHARED:
         _histogram.labels(_room)
     for _cause in FILLS:
         FILLED.labels(_room, _cause)
-for _reason in REFUSALS:
-    REFUSED.labels(_reason)
 for _outcome in OUTCOMES:
     RESUMES.labels(_outcome)
 for _code in ERRORS:

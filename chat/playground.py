@@ -8,19 +8,21 @@ once; and every five seconds everybody gets `hello world N`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from websockets.exceptions import ConnectionClosed
 
 from chassis import keys, lifecycle
+from chassis.broadcast.connection import Connection
+from chassis.broadcast.endings import ENCODING, TOO_BIG, Parting
+from chassis.broadcast.limits import Bucket
 from chassis.lease import Lease
 from chassis.logs import Log
-from chassis.redis import Link
+from chassis.redis import Link, Unavailable
 
 from . import metrics
-from .connection import Connection
-from .endings import Ending, Parting
+from .endings import BINARY, UNAVAILABLE
 from .journal import Draft
-from .limits import Bucket
 from .room import Room
 from .settings import Settings
 
@@ -53,16 +55,11 @@ class Playground:
             log,
             retain=RETAIN,
             wanted=0,
-            names=lambda: ["-"] * len(self.room.audience),
-            changed=self._ignore_count,
-            gone=lambda _names: None,
+            count=lambda: len(self.room.audience),
             broken=lambda: None,  # a hole in a playground hurts nobody; it is counted
             on_slow=lambda _connection: None,
             highest=lambda: 0,
         )
-
-    async def _ignore_count(self, online: int) -> None:
-        """Do nothing: the playground's clients get nothing but messages."""
 
     async def serve(self, connection: Connection) -> None:
         """Serve a connection until it ends."""
@@ -71,12 +68,12 @@ class Playground:
         self.room.audience.add(connection)
         try:
             while True:
-                for data, binary in await connection.receive():
+                for data, binary in await connection.messages():
                     metrics.RECEIVED.labels(metrics.PLAYGROUND).inc()
                     if binary:
-                        raise Parting(Ending.BINARY)
+                        raise Parting(BINARY)
                     if len(data) > self._settings.message_bytes:
-                        raise Parting(Ending.TOO_BIG)
+                        raise Parting(TOO_BIG)
                     # There is no word for "too fast" here; so who is too fast is slowed down.
                     now = connection.loop.time()
                     if not bucket.take(now):
@@ -94,13 +91,18 @@ class Playground:
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            raise Parting(Ending.ENCODING) from None
+            raise Parting(ENCODING) from None
         for answer in answers(text):
             if not self.room.outbox.put(Draft(answer.encode(), numbered=False)):
-                raise Parting(Ending.UNAVAILABLE)
+                raise Parting(UNAVAILABLE)
 
     async def greet(self, _lease: Lease, stopped: asyncio.Event) -> None:
         """Greet everybody on every replica regularly, as long as there is anybody."""
+        # To stop while Redis is away loses nothing.
+        with contextlib.suppress(Unavailable):
+            await self._greet(stopped)
+
+    async def _greet(self, stopped: asyncio.Event) -> None:
         counter = keys.chat_hello(metrics.PLAYGROUND)
         loop = asyncio.get_running_loop()
         due = loop.time() + PERIOD

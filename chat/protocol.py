@@ -16,8 +16,9 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from .endings import Ending
-from .frames import frame
+from chassis.broadcast.endings import Ending
+from chassis.broadcast.frames import frame
+
 from .position import Position
 
 KEY_LENGTH = 128

@@ -6,18 +6,20 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
+from chassis import keys
+from chassis.broadcast.audience import Audience
+from chassis.broadcast.connection import Connection
+from chassis.broadcast.frames import frame
+from chassis.broadcast.presence import Presence
+from chassis.broadcast.subscription import Subscription
 from chassis.logs import Log
 from chassis.redis import Link
 
 from . import metrics
-from .audience import Audience
-from .connection import Connection
 from .dispatcher import Dispatcher
-from .frames import frame
 from .journal import NOWHERE, Journal
 from .outbox import Outbox
 from .position import Position, Record, Tail
-from .presence import Presence
 
 TAIL_RECORDS = 10_000
 TAIL_BYTES = 8 * 1024 * 1024
@@ -27,8 +29,9 @@ TAIL_BYTES = 8 * 1024 * 1024
 class Room:
     """One room on this replica.
 
-    `names`, `changed` and `gone` are for `Presence`, `broken` for `Dispatcher`, `on_slow` for
-    `Audience`, `highest` for `Outbox`; `wanted` messages are fetched for newcomers at the start.
+    `count`, `names`, `changed` and `gone` are for `Presence`, `broken` for `Dispatcher`,
+    `on_slow` for `Audience`, `highest` for `Outbox`; `wanted` messages are fetched for newcomers
+    at the start.
     """
 
     def __init__(
@@ -40,23 +43,32 @@ class Room:
         *,
         retain: int,
         wanted: int,
-        names: Callable[[], Iterable[str]],
-        changed: Callable[[int], Awaitable[None]],
-        gone: Callable[[list[str]], None],
         broken: Callable[[], None],
         on_slow: Callable[[Connection], None],
         highest: Callable[[], int],
+        count: Callable[[], int],
+        names: Callable[[], Iterable[str]] = list,
+        changed: Callable[[int], Awaitable[None]] | None = None,
+        gone: Callable[[list[str]], None] | None = None,
     ) -> None:
         self.name = name
         self.journal = Journal(link, name, instance, retain)
         self.tail = Tail(max(TAIL_RECORDS, wanted), TAIL_BYTES)
-        self.audience = Audience(name, on_slow)
+        self.audience = Audience(
+            metrics.CONNECTIONS.labels(name), metrics.DELIVERIES.labels(name), on_slow
+        )
         self.dispatcher = Dispatcher(
-            link, self.journal, self.tail, log,
-            wanted=wanted, deliver=self._deliver, broken=broken,
+            self.journal, self.tail, log, wanted=wanted, deliver=self._deliver, broken=broken
+        )
+        self.subscription = Subscription(
+            link, self.dispatcher, metrics.RESUBSCRIPTIONS.labels(name),
+            channel=self.journal.channel, canary=self.journal.canary, stream=self.journal.stream,
         )  # fmt: skip
         self.outbox = Outbox(link, self.journal, log, lambda: self.position, highest)
-        self.presence = Presence(link, name, instance, names=names, changed=changed, gone=gone)
+        self.presence = Presence(
+            link, keys.chat_presence(name), instance, metrics.ONLINE.labels(name),
+            count=count, names=names, changed=changed, gone=gone,
+        )  # fmt: skip
         self._link = link
         self._delay = metrics.DELAY.labels(name)
         self._fan_out = metrics.FAN_OUT.labels(name)
@@ -69,12 +81,12 @@ class Room:
     @property
     def ready(self) -> bool:
         """Whether messages can be taken and heard."""
-        return self._link.up and self.dispatcher.hears
+        return self._link.up and self.subscription.hears
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen and write until `stop`, and then write what is left."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.dispatcher.run(stop))
+            group.create_task(self.subscription.run(stop))
             group.create_task(self.presence.run(stop))
             group.create_task(self.outbox.run(stop))
         await self.presence.leave()

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-import socket
 from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection
-from websockets.asyncio.server import serve as listen
-
 from chassis import lifecycle, logs, ops
+from chassis.broadcast.connection import Connection
+from chassis.broadcast.door import Door
+from chassis.broadcast.endings import Ending
+from chassis.broadcast.server import Server
+from chassis.broadcast.site import Site
 from chassis.lease import Lease, Shares, instance_name
 from chassis.redis import Link
-from chassis.websocket import limit_silence
 
 from . import echo, metrics, protocol
-from .connection import SEND_BUFFER, Connection
 from .conversation import Conversation
-from .door import PATHS, Door
-from .endings import Ending
+from .endings import IDLE
 from .playground import Playground
 from .scribe import Scribe
 from .settings import Settings
@@ -28,20 +24,10 @@ from .settings import Settings
 MAX_BYTES = 64 * 1024
 """Bytes of a message at which the connection is closed with 1009."""
 
-SWEEP = 1.0
-"""Seconds between two looks at every connection."""
-
-SPREAD = 4.0
-"""Seconds over which connections are closed when the service stops."""
-
-EACH = 0.005
-"""Seconds between two of them, if they are few."""
-
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to answer a close frame."""
 
-UNSILENT = 30.0
-"""Seconds that sent bytes may stay unacknowledged by the client's machine."""
+ROOMS = {"/": metrics.MAIN, "/playground": metrics.PLAYGROUND, "/echo": metrics.ECHO}
 
 LOG = (metrics.MAIN, "log")
 TICK = (metrics.PLAYGROUND, "tick")
@@ -70,7 +56,19 @@ class Chat:
         self._scribe = Scribe(
             self._link, room.journal, settings.log_file, log, lambda: room.position
         )
-        self._door = Door(settings)
+        door = Door(
+            {
+                path: echo.MAX_BYTES if room == metrics.ECHO else MAX_BYTES
+                for path, room in ROOMS.items()
+            },
+            Site("chat").answer,
+            metrics.REFUSED,
+            origins=settings.origins,
+            connections=settings.connections,
+            per_address=settings.per_address,
+            proxies=settings.proxies,
+        )
+        self._server = Server("chat", self, door, log, close_timeout=CLOSE_TIMEOUT)
         self._shares: Shares[tuple[str, str]] = Shares(
             self._link,
             "chat",
@@ -93,7 +91,9 @@ class Chat:
         async with ops.endpoint(settings.ops_host, settings.ops_port, self._readiness, log):
             rooms = asyncio.ensure_future(self._run_rooms(gone))
             shares = asyncio.ensure_future(self._shares.run(written))
-            serving = asyncio.ensure_future(self._serve())
+            serving = asyncio.ensure_future(
+                self._server.run(settings.host, settings.port, self._stop)
+            )
             tasks = (rooms, shares, serving)
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -122,7 +122,7 @@ class Chat:
         await work(lease, stopped)
 
     def _readiness(self) -> dict[str, Any]:
-        hears = {room.name: room.dispatcher.hears for room in self._rooms}
+        hears = {room.name: room.subscription.hears for room in self._rooms}
         ready = self._link.up and all(hears.values()) and not self._stop.is_set()
         return {
             "ready": ready,
@@ -132,103 +132,39 @@ class Chat:
             "does": [f"{room}:{role}" for room, role in self._shares.active],
         }
 
-    # Connections
+    # What the server asks
 
-    async def _serve(self) -> None:
-        """Take connections until the stop, then close all of them."""
-        settings = self._settings
-        quiet = logging.getLogger("websockets.chat")
-        quiet.setLevel(logging.CRITICAL)  # misbehaving clients are counted, not logged
-        server = await listen(
-            self._handle,
-            settings.host,
-            settings.port,
-            process_request=self._door.answer,
-            create_connection=Connection,
-            compression=None,
-            max_size=MAX_BYTES,
-            open_timeout=10,
-            ping_interval=None,  # the sweep does it, without a task for each connection
-            close_timeout=CLOSE_TIMEOUT,
-            server_header=None,
-            logger=quiet,
-            backlog=1024,
-        )
-        try:
-            bound = next(iter(server.sockets))
-            log.info("chat listens", host=settings.host, port=bound.getsockname()[1])
-            await lifecycle.first(self._sweep(server), self._stop.wait())
-            await self._send_away(server)
-        finally:
-            server.close(code=1012)
-            await server.wait_closed()
-
-    async def _handle(self, connection: ServerConnection) -> None:
-        """Serve a connection until it is closed."""
-        assert isinstance(connection, Connection)
-        assert connection.request is not None
-        limit_silence(connection, UNSILENT)
-        sock = connection.transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        query = protocol.query(connection.request.path)
-        room = PATHS[connection.request.path.partition("?")[0]]
-        try:
-            if room == metrics.MAIN:
+    async def serve(self, connection: Connection) -> None:
+        """Serve a connection in the room that it asked for."""
+        match ROOMS[connection.path]:
+            case metrics.MAIN:
+                assert connection.request is not None
+                query = protocol.query(connection.request.path)
                 await self._conversation.serve(connection, query)
-            elif room == metrics.PLAYGROUND:
+            case metrics.PLAYGROUND:
                 await self._playground.serve(connection)
-            else:
+            case _:
                 await echo.serve(connection)
-        except Exception:
-            log.error("serving a connection failed", exc_info=True)
-            await connection.part(Ending.BUG, self._farewell(connection, Ending.BUG))
-        finally:
-            ending, _, _ = connection.ended()
-            metrics.CLOSES.labels(room, ending.label).inc()
 
-    async def _sweep(self, server: Server) -> None:
-        """Find connections that give no sign of life or take nothing, again and again."""
-        loop = asyncio.get_running_loop()
+    def overdue(self, connection: Connection, now: float) -> Ending | None:
+        """End a connection without a sign of life; ask for one in time."""
         idle = self._settings.idle_timeout
-        closing: set[asyncio.Task[None]] = set()
-        while True:
-            await asyncio.sleep(SWEEP)
-            now = loop.time()
-            for connection in list(server.all_connections):
-                assert isinstance(connection, Connection)
-                silent = now - connection.heard
-                if not connection.open:
-                    continue
-                if connection.stalled(now):
-                    self._conversation.room.audience.cut_slow(connection)
-                elif silent >= idle:
-                    farewell = self._farewell(connection, Ending.IDLE)
-                    task = asyncio.ensure_future(connection.part(Ending.IDLE, farewell))
-                    closing.add(task)
-                    task.add_done_callback(closing.discard)
-                elif silent >= idle / 3 and now - connection.pinged >= idle / 3:
-                    connection.ping_once(now)
+        silent = now - connection.heard
+        if silent >= idle:
+            return IDLE
+        if silent >= idle / 3 and now - connection.pinged >= idle / 3:
+            connection.ping_once(now)
+        return None
 
-    async def _send_away(self, server: Server) -> None:
-        """Close all connections, each in its turn, so that they do not all come back at once."""
-        server.close(close_connections=False)
-        connections = list(server.all_connections)
-        random.shuffle(connections)
-        pause = min(EACH, SPREAD / max(1, len(connections)))
-        closing = []
-        for connection in connections:
-            assert isinstance(connection, Connection)
-            farewell = self._farewell(connection, Ending.RESTART)
-            closing.append(asyncio.ensure_future(connection.part(Ending.RESTART, farewell)))
-            await asyncio.sleep(pause)
-        if closing:
-            await asyncio.wait(closing)
+    def cut_slow(self, connection: Connection) -> None:
+        """Cut a connection that takes nothing, and remember it for its next visit."""
+        self._conversation.room.audience.cut_slow(connection)
 
-    @staticmethod
-    def _farewell(connection: Connection, ending: Ending) -> bytes:
+    def farewell(self, connection: Connection, ending: Ending) -> bytes:
         """Make the last words, where a connection understands them."""
-        assert connection.request is not None
-        if PATHS.get(connection.request.path.partition("?")[0]) != metrics.MAIN:
-            return b""
-        return protocol.goodbye(ending)
+        return protocol.goodbye(ending) if ROOMS[connection.path] == metrics.MAIN else b""
+
+    def gone(self, connection: Connection) -> None:
+        """Count the end of a connection."""
+        ending, _, _ = connection.ended()
+        metrics.CLOSES.labels(ROOMS[connection.path], ending.label).inc()

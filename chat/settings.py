@@ -3,32 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import re
 
+from chassis.broadcast.limits import Network, networks, origins
 from chassis.settings import WithRedis, integer, number, setting, text
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    """Accept `same`, `*` and origins as browsers send them, separated by spaces."""
-    words = tuple(value.split())
-    for word in words:
-        if word not in ("same", "*") and not re.fullmatch(r"https?://[^/\s?#]+", word):
-            raise ValueError(f"{word!r} is neither same, * nor an origin like https://example.org")
-    return tuple(word.lower() for word in words)
-
-
-def _networks(value: str) -> tuple[Network, ...]:
-    """Accept addresses and networks, separated by spaces."""
-    found = []
-    for word in value.split():
-        try:
-            found.append(ipaddress.ip_network(word, strict=False))
-        except ValueError:
-            raise ValueError(f"{word!r} is neither an address nor a network") from None
-    return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -54,7 +31,7 @@ class Settings(WithRedis):
     )
     origins: tuple[str, ...] = setting(
         "CHAT_ORIGINS",
-        _origins,
+        origins,
         "same",
         "web pages that may connect: same (origin), *, or origins, separated by spaces",
     )
@@ -78,7 +55,7 @@ class Settings(WithRedis):
     )
     proxies: tuple[Network, ...] = setting(
         "CHAT_PROXIES",
-        _networks,
+        networks,
         "",
         "addresses or networks whose X-Forwarded-For is believed, separated by spaces",
     )

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.chat import Regular, eventually, port, replica, url
+from tests.support.chat import Regular, port, replica, url
 from tests.support.processes import Service
 from tests.support.servers import Server
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 one_server = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chat import Regular, eventually, port, replica, url, visit
+from tests.support.chat import Regular, port, replica, url, visit
 from tests.support.servers import Server
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 one_server = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 

@@ -11,10 +11,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.chat import Frame, eventually, replica, url, visit
+from tests.support.chat import Frame, replica, url, visit
 from tests.support.servers import Server
 from tests.support.stack import Stack
-from tests.support.waiting import until
+from tests.support.waiting import eventually, until
 
 GREETING = "Добро пожаловать в чат!"
 FAREWELL = "Сессия завершена. До свидания!"

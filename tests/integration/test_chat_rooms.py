@@ -11,9 +11,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.support.chat import eventually, port, replica, url
+from tests.support.chat import port, replica, url
 from tests.support.servers import Server
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 one_server = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 

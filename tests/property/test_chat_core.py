@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.broadcast.limits import Bucket
 from chat import protocol
 from chat.dispatcher import Dispatcher
 from chat.journal import unpack
-from chat.limits import Bucket
 from chat.position import Position, Record, Tail, bounded
 from chat.protocol import Ask, Refused, Say
 
@@ -138,10 +138,9 @@ def test_the_dispatcher_leaves_no_silent_hole(script: list[tuple[int, str]]) -> 
     class _Log:
         def warning(self, *_: object, **__: object) -> None: ...
 
-    link: Any = None
     log: Any = _Log()
     dispatcher = Dispatcher(
-        link, journal, Tail(1000, 1_000_000), log,
+        journal, Tail(1000, 1_000_000), log,
         wanted=0, deliver=deliver, broken=lambda: delivered.append("broken"),
     )  # fmt: skip
 
@@ -163,7 +162,7 @@ def test_the_dispatcher_leaves_no_silent_hole(script: list[tuple[int, str]]) -> 
             if fate == "trimmed":
                 journal.records = journal.records[-1:]
             elif fate != "lost":
-                await dispatcher._take([parcel(batch)] * (2 if fate == "twice" else 1))
+                await dispatcher.heard([parcel(batch)] * (2 if fate == "twice" else 1))
         await dispatcher._fill("canary")
         return everything
 

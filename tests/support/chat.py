@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from .processes import Service
 from .stack import Stack
-from .waiting import DEADLINE
+from .waiting import eventually
 
 Frame = dict[str, Any]
 
@@ -42,19 +41,6 @@ def port(service: Service) -> int:
     """Tell the port that a replica listens on."""
     bound: int = service.wait_for("chat listens")["port"]
     return bound
-
-
-async def eventually(
-    condition: Callable[[], Any], what: str | Callable[[], str], deadline: float = DEADLINE
-) -> Any:
-    """Wait until `condition` returns something true, while clients go on."""
-    end = time.monotonic() + deadline
-    while not (value := condition()):
-        if time.monotonic() > end:
-            told = what if isinstance(what, str) else what()
-            raise AssertionError(f"not within {deadline:g} s: {told}")
-        await asyncio.sleep(0.01)
-    return value
 
 
 class Visitor:

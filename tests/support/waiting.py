@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -43,3 +44,16 @@ def settled(value: Callable[[], T], what: str, still: float = 0.5, deadline: flo
 
     until(unchanged, f"{what} comes to rest", deadline)
     return last
+
+
+async def eventually(
+    condition: Callable[[], Any], what: str | Callable[[], str], deadline: float = DEADLINE
+) -> Any:
+    """Wait until `condition` returns something true, while clients go on."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        if time.monotonic() > end:
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {deadline:g} s: {told}")
+        await asyncio.sleep(0.01)
+    return value

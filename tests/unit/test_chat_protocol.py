@@ -7,8 +7,8 @@ import json
 import pytest
 from websockets.frames import CloseCode
 
-from chat import frames, protocol
-from chat.endings import BY_CODE, Ending
+from chassis.broadcast.endings import BY_CODE
+from chat import endings, protocol
 from chat.position import Position
 from chat.protocol import ERRORS, Ask, Query, Refused, Say
 
@@ -80,19 +80,9 @@ def test_records_carry_the_promised_keys() -> None:
     assert record["time"].endswith("+00:00")
 
 
-@pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
-def test_frames_have_the_right_head(length: int) -> None:
-    """Clients would take a message's bytes for its length."""
-    made = frames.frame(b"x" * length)
-    start = 2 if length < 126 else 4 if length < 65_536 else 10
-    assert made[0] == 0x81
-    assert len(made) == start + length
-    assert int.from_bytes(made[2:start], "big") in (0, length)
-
-
 def test_endings_can_be_told() -> None:
     """A close frame would be refused by the library because of its code or its length."""
-    for ending in Ending:
+    for ending in endings.ALL:
         if ending.code is not None:
             assert len(ending.words.encode()) <= 123
             assert ending.code >= 4000 or ending.code in set(CloseCode)
@@ -100,7 +90,7 @@ def test_endings_can_be_told() -> None:
             assert told["code"] == ending.code
             assert 0 < int(str(told.get("retry_after_ms", 1))) <= 15_000
     assert all(ending.code == code for code, ending in BY_CODE.items())
-    assert len({ending.label for ending in Ending}) == len(Ending)
+    assert len({ending.label for ending in endings.ALL}) == len(endings.ALL)
 
 
 def test_the_protocol_page_has_every_code() -> None:
@@ -110,6 +100,6 @@ def test_the_protocol_page_has_every_code() -> None:
     page = (ROOT / "chat" / "README.md").read_text()
     for code in ERRORS:
         assert f"| `{code}` |" in page, code
-    for ending in Ending:
+    for ending in endings.ALL:
         if ending.code is not None:
             assert f"| {ending.code} |" in page, ending

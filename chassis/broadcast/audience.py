@@ -1,28 +1,34 @@
-"""Everybody who listens to a room on this replica; and one write to each of them."""
+"""Everybody who listens on this replica; and one write to each of them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
 
+from prometheus_client import Counter, Gauge
 from websockets.protocol import OPEN
 
-from . import metrics
 from .connection import SLOW_BYTES, Connection
-from .endings import Ending
+from .endings import SLOW
 
 CHUNK = 250
 """Connections written to before other work gets its turn."""
 
 
 class Audience:
-    """The connections of a room. `on_slow` is told of each that is cut because it lags."""
+    """The connections that get what is written to all.
 
-    def __init__(self, room: str, on_slow: Callable[[Connection], None]) -> None:
+    `on_slow` is told of each that is cut because it lags; `gauge` shows how many there are,
+    `deliveries` counts the messages written to them.
+    """
+
+    def __init__(
+        self, gauge: Gauge, deliveries: Counter, on_slow: Callable[[Connection], None]
+    ) -> None:
         self._connections: dict[Connection, None] = {}
         self._on_slow = on_slow
-        self._deliveries = metrics.DELIVERIES.labels(room)
-        self._gauge = metrics.CONNECTIONS.labels(room)
+        self._deliveries = deliveries
+        self._gauge = gauge
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -36,7 +42,7 @@ class Audience:
         self._gauge.set(len(self._connections))
 
     def discard(self, connection: Connection) -> None:
-        """Let a connection have nothing more."""
+        """Let a connection have nothing more, not even of a write that is under way."""
         self._connections.pop(connection, None)
         self._gauge.set(len(self._connections))
 
@@ -46,21 +52,24 @@ class Audience:
         A connection that does not take them fast enough is cut: what waits for one client must
         not grow without bound. Calls must not overlap if their order matters.
         """
-        listening = list(self._connections)
+        connections = self._connections
+        listening = list(connections)
+        written = 0
         for start in range(0, len(listening), CHUNK):
             if start:
                 await asyncio.sleep(0)
             for connection in listening[start : start + CHUNK]:
-                if connection.protocol.state is OPEN:
+                if connection in connections and connection.protocol.state is OPEN:
                     transport = connection.transport
                     transport.write(frames)
+                    written += 1
                     if transport.get_write_buffer_size() > SLOW_BYTES:
                         self.cut_slow(connection)
         if messages:
-            self._deliveries.inc(messages * len(listening))
+            self._deliveries.inc(messages * written)
 
     def cut_slow(self, connection: Connection) -> None:
         """Cut a connection that does not read."""
         if connection.ending is None:
             self._on_slow(connection)
-            connection.cut(Ending.SLOW)
+            connection.cut(SLOW)

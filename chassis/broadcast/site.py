@@ -1,4 +1,4 @@
-"""The chat page: a few files, served by the same port that the WebSocket listens on."""
+"""A service's page: a few files, served by the same port that the WebSocket listens on."""
 
 from __future__ import annotations
 
@@ -31,19 +31,16 @@ SECURITY = {
 
 
 class Site:
-    """The page's files, read once."""
+    """The page's files, read once from the folder `page` of a package."""
 
-    def __init__(self) -> None:
+    def __init__(self, package: str) -> None:
         self._files: dict[str, tuple[bytes, str]] = {}
-        folder = resources.files(__package__).joinpath("page")
-        if not folder.is_dir():
-            return
+        folder = resources.files(package).joinpath("page")
         for file in folder.iterdir():
             kind = TYPES.get(file.name[file.name.rfind(".") :])
             if file.is_file() and kind:
                 self._files[f"/{file.name}"] = (file.read_bytes(), kind)
-        if "/index.html" in self._files:
-            self._files["/"] = self._files["/index.html"]
+        self._files["/"] = self._files["/index.html"]
 
     def answer(self, path: str) -> Response:
         """Answer a GET of `path`."""

@@ -1,6 +1,6 @@
 -- Tell who is connected to this instance, and count who is connected to any.
 --
--- KEYS[1]  chat:{room}:presence   hash: instance → `<expires, ms> <count> <names…>`
+-- KEYS[1]  hash: instance → `<expires, ms> <count> <names…>`
 -- ARGV[1]  instance
 -- ARGV[2]  ms for which an entry holds
 -- ARGV[3]  `<count> <names…>` of this instance

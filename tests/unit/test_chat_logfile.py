@@ -1,75 +1,17 @@
-"""Who may come in, and how the log file is kept whole."""
+"""How the log file is kept whole; what the settings and the playground make of a text."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from pathlib import Path
 
 import pytest
 
 from chassis.settings import SettingsError, load
-from chat.limits import Admission, client_address, origin_allowed
 from chat.logfile import Locked, LogFile
 from chat.playground import answers
 from chat.position import Position
 from chat.settings import Settings
-
-
-@pytest.mark.parametrize(
-    ("origin", "host", "allowed", "may"),
-    [
-        (None, "chat.example", ("same",), True),
-        ("http://chat.example", "chat.example", ("same",), True),
-        ("https://chat.example", "chat.example", ("same",), True),
-        ("http://chat.example:80", "chat.example", ("same",), True),
-        ("http://localhost:4000", "localhost:4000", ("same",), True),
-        ("http://LOCALHOST:4000", "localhost:4000", ("same",), True),
-        ("http://localhost:4001", "localhost:4000", ("same",), False),
-        ("https://chat.example", "chat.example:80", ("same",), False),
-        ("http://evil.example", "chat.example", ("same",), False),
-        ("http://chat.example.evil", "chat.example", ("same",), False),
-        ("null", "chat.example", ("same",), False),
-        ("file://", "chat.example", ("same",), False),
-        ("http://[", "chat.example", ("same",), False),
-        ("http://evil.example", None, ("same",), False),
-        ("https://page.example", "chat.example", ("https://page.example",), True),
-        ("http://chat.example", "chat.example", ("https://page.example",), False),
-        ("http://evil.example", "chat.example", ("*",), True),
-    ],
-)
-def test_origins(origin: str | None, host: str | None, allowed: tuple[str, ...], may: bool) -> None:
-    """A foreign page could use a visitor's browser, or the own page could not connect."""
-    assert origin_allowed(origin, host, allowed) is may
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "address"),
-    [
-        ("203.0.113.9", None, "203.0.113.9"),
-        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
-        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "6.6.6.6, 198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "198.51.100.1, 10.0.0.2", "198.51.100.1"),
-        ("10.0.0.1", "", "10.0.0.1"),
-        ("10.0.0.1", "unknown", "unknown"),
-        ("", "198.51.100.1", ""),
-    ],
-)
-def test_addresses(peer: str, forwarded: str | None, address: str) -> None:
-    """Anybody could count as somebody else, or all behind the gateway as one."""
-    assert client_address(peer, forwarded, [ipaddress.ip_network("10.0.0.0/8")]) == address
-
-
-def test_places_are_given_back() -> None:
-    """After a while nobody could come in any more."""
-    admission = Admission(3, 2)
-    assert [admission.enter("a") for _ in range(3)] == [None, None, "address"]
-    assert [admission.enter("b") for _ in range(2)] == [None, "connections"]
-    admission.leave("a")
-    assert admission.enter("b") is None
-    assert admission.count == 3
 
 
 @pytest.mark.parametrize(
@@ -94,9 +36,6 @@ def test_settings_are_checked() -> None:
     assert len(error.value.mistakes) == 3
     chosen = load(Settings, "chat", {"CHAT_ORIGINS": "same https://Page.example"})
     assert chosen.origins == ("same", "https://page.example")
-
-
-# The log file ----------------------------------------------------------------------------------
 
 
 def record(seq: int, epoch: int = 1) -> bytes:

@@ -1,4 +1,4 @@
-"""Who is in a room, over all replicas: each shows its own clients, and counts them all."""
+"""Who is here, over all replicas: each shows its own clients, and counts them all."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from importlib import resources
 
-from chassis import keys, lifecycle
-from chassis.redis import Link, transient
+from prometheus_client import Gauge
 
-from . import metrics
+from chassis import lifecycle
+from chassis.redis import Link, transient
 
 _PRESENCE = resources.files(__package__).joinpath("presence.lua").read_text()
 
@@ -22,31 +22,34 @@ HOLDS = 10.0
 
 
 class Presence:
-    """Shows this replica's clients to the others.
+    """Shows this replica's clients to the others, in the hash `key`; `gauge` shows them all.
 
-    `names` lists this replica's clients; `changed(online)` is awaited when the count over all
-    replicas is another one, or `refresh` was set; `gone(names)` is told of clients whose
-    replica has died, on one replica only.
+    `count` tells how many are here, and `names` who, where that matters. `changed(online)` is
+    awaited when the count over all replicas is another one, or `refresh` was set; `gone(names)`
+    is told of clients whose replica has died, on one replica only.
     """
 
     def __init__(
         self,
         link: Link,
-        room: str,
+        key: str,
         instance: str,
+        gauge: Gauge,
         *,
-        names: Callable[[], Iterable[str]],
-        changed: Callable[[int], Awaitable[None]],
-        gone: Callable[[list[str]], None],
+        count: Callable[[], int],
+        names: Callable[[], Iterable[str]] = list,
+        changed: Callable[[int], Awaitable[None]] | None = None,
+        gone: Callable[[list[str]], None] | None = None,
     ) -> None:
         self._link = link
-        self._key = keys.chat_presence(room)
+        self._key = key
         self._instance = instance
+        self._count = count
         self._names = names
         self._changed = changed
         self._gone = gone
         self._beat = link.client.register_script(_PRESENCE)
-        self._gauge = metrics.ONLINE.labels(room)
+        self._gauge = gauge
         self._last = 0.0
         self._regular_since = 0.0
         self.online = 0
@@ -67,24 +70,23 @@ class Presence:
 
     async def beat(self, now: float) -> None:
         """Show once, and count."""
-        names = list(self._names())
+        entry = f"{self._count()} {' '.join(self._names())}"
         # After an outage everybody looks dead. Only who was never away may bury others.
         if now - self._last > 3 * BEAT:
             self._regular_since = now
         bury = now - self._regular_since > HOLDS
         total, silent = await self._beat(
             keys=[self._key],
-            args=[
-                self._instance, int(HOLDS * 1000), f"{len(names)} {' '.join(names)}", int(bury)
-            ],
-        )  # fmt: skip
+            args=[self._instance, int(HOLDS * 1000), entry, int(bury)],
+        )
         self._last = now
-        if silent:
+        if silent and self._gone:
             self._gone(silent.decode().split())
         self._gauge.set(total)
         if total != self.online or self.refresh:
             self.online, self.refresh = int(total), False
-            await self._changed(self.online)
+            if self._changed:
+                await self._changed(self.online)
 
     async def who(self) -> list[str]:
         """List everybody by name, in order of their numbers; raises what Redis' client does."""

@@ -1,0 +1,94 @@
+"""Who may come in, and where to: answers plain requests, checks handshakes, counts heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from urllib.parse import unquote
+
+from prometheus_client import Counter
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
+
+from chassis import ops
+
+from .connection import Connection
+from .limits import Admission, Network, client_address, origin_allowed
+
+REFUSALS = ("origin", "path", "connections", "address")
+"""Why a handshake may be refused: the reasons that `refused` is counted under."""
+
+
+class Door:
+    """Decides about each request before it becomes a connection."""
+
+    def __init__(
+        self,
+        paths: Mapping[str, int],
+        answer: Callable[[str], Response],
+        refused: Counter,
+        *,
+        origins: Sequence[str],
+        connections: int,
+        per_address: int,
+        proxies: Sequence[Network],
+    ) -> None:
+        """Open the door to `paths`, each with the bytes that a message there may have at most.
+
+        `answer(path)` answers the requests that ask for no WebSocket; `refused` counts those
+        that were refused one, by reason. A longer message closes the connection with 1009.
+        """
+        self._paths = paths
+        self._answer = answer
+        self._refused = refused
+        self._origins = origins
+        self._proxies = proxies
+        self._admission = Admission(connections, per_address)
+        for reason in REFUSALS:
+            refused.labels(reason)
+
+    def decide(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a plain GET, refuse a connection, or (None) accept it."""
+        assert isinstance(connection, Connection)
+        path = unquote(request.path.partition("?")[0])
+        headers = request.headers
+        if "websocket" not in ",".join(headers.get_all("Upgrade")).lower():
+            return self._answer(path)
+        if path not in self._paths:
+            return self._refuse("path")
+        origin, host = (",".join(headers.get_all(name)) for name in ("Origin", "Host"))
+        if not origin_allowed(origin or None, host or None, self._origins):
+            return self._refuse("origin")
+        address = client_address(
+            str((connection.remote_address or ("",))[0]),
+            ",".join(headers.get_all("X-Forwarded-For")),
+            self._proxies,
+        )
+        reason = self._admission.enter(address)
+        if reason is not None:
+            return self._refuse(reason)
+        connection.path = path
+        connection.address = address
+        connection.on_lost = lambda: self._admission.leave(address)
+        connection.protocol.max_message_size = self._paths[path]
+        return None
+
+    def _refuse(self, reason: str) -> Response:
+        self._refused.labels(reason).inc()
+        match reason:
+            case "origin":
+                status, message = HTTPStatus.FORBIDDEN, "this page may not connect here"
+            case "path":
+                *others, last = self._paths
+                known = f"{', '.join(others)} or {last}" if others else last
+                status, message = HTTPStatus.NOT_FOUND, f"try {known}"
+            case "connections":
+                status = HTTPStatus.SERVICE_UNAVAILABLE
+                message = "there are too many connections"
+            case _:
+                status = HTTPStatus.TOO_MANY_REQUESTS
+                message = "there are too many connections from your address"
+        response = ops.respond_json(status, {"error": message})
+        if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            response.headers["Retry-After"] = "10"
+        return response

@@ -1,0 +1,161 @@
+"""A replica's ear: hears what is published on a channel, and knows when it does not.
+
+Redis forgets who did not hear a message: a connection that drops comes back without a word, and
+a server that is frozen looks like one that is silent. So what is published stands in a stream
+as well. A new subscription begins with a look into it, and once a second a canary tells, through
+the same connection, where the stream ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from importlib import resources
+from typing import Any, Protocol
+
+from prometheus_client import Counter
+from redis.exceptions import ConnectionError
+
+from chassis import lifecycle
+from chassis.backoff import Backoff
+from chassis.redis import Link, transient
+
+_CANARY = resources.files(__package__).joinpath("canary.lua").read_text()
+
+CANARY = 1.0
+"""Seconds between two canaries."""
+
+DEAF = 3.5
+"""Seconds without a canary after which the subscription counts as dead."""
+
+TOGETHER = 64
+"""Messages that are handed over together, when so many have come."""
+
+
+class Listener(Protocol):
+    """Who gets what is heard. Whatever it raises that Redis' absence explains ends nothing."""
+
+    async def subscribed(self) -> None:
+        """Look into the stream: from now on all is heard, but not what came before."""
+
+    async def heard(self, messages: list[bytes]) -> None:
+        """Take messages, in the order in which they were published."""
+
+    async def canary(self, end: bytes) -> None:
+        """Check that nothing was lost: `end` was the stream's last id, `0-0` if it was empty.
+
+        Whatever was published before that was heard before this, or never will be.
+        """
+
+
+class Subscription:
+    """The subscription of one replica to one channel."""
+
+    def __init__(
+        self,
+        link: Link,
+        listener: Listener,
+        resubscriptions: Counter,
+        *,
+        channel: str,
+        canary: str,
+        stream: str,
+    ) -> None:
+        """Prepare to hear `channel`, whose messages stand in `stream` too.
+
+        `canary` is a channel that no other replica uses; `resubscriptions` counts how often it
+        had to begin anew.
+        """
+        self._link = link
+        self._listener = listener
+        self._resubscriptions = resubscriptions
+        self._channel = channel.encode()
+        self._canary = canary.encode()
+        self._stream = stream
+        self._send_canary = link.client.register_script(_CANARY)
+        self.hears = False
+        """Whether what is published now is heard."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen until `stop`, with a new subscription after each failure."""
+        backoff = Backoff(0.05, 0.5, 5.0)
+        while not stop.is_set():
+            pubsub = self._link.reader.pubsub()
+            backoff.succeeded()
+            try:
+                await lifecycle.first(self._listen(pubsub, stop), self._chirp(stop))
+            except Exception as error:
+                if transient(error) is None:
+                    raise
+                self._resubscriptions.inc()
+            finally:
+                self.hears = False
+                with contextlib.suppress(Exception):  # whatever it is, the connection is dropped
+                    await pubsub.aclose()
+            if not stop.is_set():
+                await self._probe()
+            await lifecycle.until(stop, backoff.delay())
+
+    async def _probe(self) -> None:
+        """Find out whether Redis is away, or only the subscription was cut."""
+        try:
+            await self._link.client.ping()
+        except Exception as error:
+            reason = transient(error)
+            if reason is None:
+                raise
+            self._link.failed(error, reason)
+        else:
+            self._link.succeeded()
+
+    async def _chirp(self, stop: asyncio.Event) -> None:
+        """Send a canary every second; fails with the Redis client."""
+        while not await lifecycle.until(stop, CANARY):
+            await self._send_canary(keys=[self._stream], args=[self._canary])
+            self._link.succeeded()
+
+    async def _listen(self, pubsub: Any, stop: asyncio.Event) -> None:
+        """Hear until `stop`; raises whatever the Redis client raises, also when deaf."""
+        channels = {self._channel, self._canary}
+        await pubsub.subscribe(*channels)
+        confirmed: set[bytes] = set()
+        heard = time.monotonic()
+        while not stop.is_set():
+            message = await pubsub.get_message(timeout=CANARY)
+            if message is not None and message["type"] == "subscribe":
+                # Also after a reconnection that nobody told of.
+                confirmed.add(message["channel"])
+                if confirmed == channels:
+                    await self._begin()
+                    self.hears = True
+                    heard = time.monotonic()
+            elif message is not None and message["type"] == "message":
+                messages, canary = await self._gather(pubsub, message)
+                if messages:
+                    await self._listener.heard(messages)
+                if canary:
+                    heard = time.monotonic()
+                    await self._listener.canary(canary)
+            if time.monotonic() - heard > DEAF:
+                raise ConnectionError("the subscription is deaf")
+
+    async def _gather(self, pubsub: Any, message: Any) -> tuple[list[bytes], bytes | None]:
+        """Take what else has come by now, up to a canary."""
+        messages: list[bytes] = []
+        while message is not None:
+            if message["type"] != "message":
+                # The subscription was renewed in between: something may be missing.
+                await self._begin()
+            elif message["channel"] != self._channel:
+                return messages, message["data"]
+            else:
+                messages.append(message["data"])
+            if len(messages) == TOGETHER:
+                break
+            message = await pubsub.get_message(timeout=0)
+        return messages, None
+
+    async def _begin(self) -> None:
+        await self._listener.subscribed()
+        self._link.succeeded()

@@ -132,10 +132,9 @@ async def _describe(link: Link, feed: str) -> str:
     lines = [f"feed {feed}"]
     lines += [f"  {name:<10} {value}" for name, value in rows]
     for gap in status.get("gaps", []):
-        count = gap["last"] - gap["first"] + 1
-        lines.append(
-            f"    {gap['first']} … {gap['last']} ({count} ids), open for {gap['age']:.1f} s"
-        )
+        first, last = gap["first"], gap["last"]
+        ids = f"{first} … {last} ({last - first + 1} ids)" if last > first else f"{first}"
+        lines.append(f"    {ids}, open for {gap['age']:.1f} s")
     if "time" in status:
         lines.append(f"  (as of {max(0.0, time.time() - status['time'] / 1e6):.1f} s ago)")
     return "\n".join(lines)

@@ -156,7 +156,7 @@ def causes(gaps: Sequence[Gap]) -> str:
     for gap in gaps:
         ids[gap.cause] += gap.size
     return ", ".join(
-        f"{count(number)} by {cause} ({count(ids[cause])} ids)"
+        f"{count(number)} by {cause} ({count(ids[cause])} {'id' if ids[cause] == 1 else 'ids'})"
         for cause, number in sorted(holes.items())
     )
 

@@ -21,7 +21,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV) -m uv pip compile --quiet -
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: help demo up test test-compose check lint format dashboards bench bench-chat lock system clean
+.PHONY: help demo up test test-compose check lint format dashboards bench bench-chat bench-wisdom lock system clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ bench: .venv/dev ## Measure the relay against simpler ways (BENCH_ARGS=)
 
 bench-chat: .venv/dev ## Measure the chat beside its rivals (BENCH_ARGS=)
 	@$(VENV) -m tests.bench.chat $(BENCH_ARGS)
+
+bench-wisdom: .venv/dev ## Measure wisdom's fan-out and takeover (BENCH_ARGS=)
+	@$(VENV) -m tests.bench.wisdom $(BENCH_ARGS)
 
 lock: .venv/dev ## Compile requirements/*.txt anew from pyproject.toml (LOCK_ARGS=--upgrade)
 	@$(LOCK) --all-extras --output-file requirements/dev.txt

@@ -72,6 +72,7 @@ SERVICES = (
             "testers' rooms": "ws://127.0.0.1:{chat}/playground and /echo",
         },
     ),
+    Service("wisdom", ops=9106, listens=8000, shows={"wisdom": "http://127.0.0.1:{wisdom}/"}),
 )
 """All that `up` runs."""
 

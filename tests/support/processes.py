@@ -28,6 +28,7 @@ _OURS = (
     "LOG_",
     "LEASE_",
     "CHAT_",
+    "WISDOM_",
 )
 
 

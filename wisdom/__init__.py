@@ -1,0 +1,1 @@
+"""The wisdom: wolf quotes on a steady tick, over a typed protocol."""

@@ -1,0 +1,70 @@
+"""Follow the stream of quotes: hear what is published, each once and in order.
+
+What is published names the entry before it, so that a missing one is noticed; what is missing is
+read from the stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from chassis.logs import Log
+
+from . import metrics
+from .journal import Journal, Position, Quote, unpack
+
+MADE_UP = 12
+"""Quotes that are made up for at most: after a long outage nobody wants all of them at once."""
+
+
+class Dispatcher:
+    """The `Listener` of the subscription; `deliver(quotes)` gets every quote once, in order."""
+
+    def __init__(
+        self, journal: Journal, log: Log, deliver: Callable[[list[Quote]], Awaitable[None]]
+    ) -> None:
+        self._journal = journal
+        self._log = log
+        self._deliver = deliver
+        self.position: Position | None = None
+        """That of the latest quote heard, None as long as the stream has not been looked at."""
+
+    async def subscribed(self) -> None:
+        """Make up for what was missed; at first, only find out where the stream ends."""
+        if self.position is None:
+            self.position = await self._journal.end()
+        else:
+            await self._fill("subscribed")
+
+    async def heard(self, messages: list[bytes]) -> None:
+        """Deliver quotes that were published one after the other."""
+        for message in messages:
+            before, quote = unpack(message)
+            assert self.position is not None
+            if before > self.position:
+                await self._fill("gap")
+            if quote.position > self.position:
+                await self._move([quote])
+
+    async def canary(self, end: bytes) -> None:
+        """Compare our position with the end of the stream, as it was before the canary came."""
+        assert self.position is not None
+        position = Position.parse(end)
+        if position > self.position:
+            await self._fill("canary")
+        elif position < self.position and await self._journal.end() < self.position:
+            self._log.warning("Redis has lost quotes", seen=str(self.position), end=str(position))
+            self.position = position
+
+    async def _fill(self, cause: str) -> None:
+        """Read what follows our position from the stream, and deliver it."""
+        metrics.FILLED.labels(cause).inc()
+        assert self.position is not None
+        await self._move((await self._journal.newest(MADE_UP, self.position))[::-1])
+
+    async def _move(self, quotes: list[Quote]) -> None:
+        if quotes:
+            self.position = quotes[-1].position
+            metrics.HEARD.set(time.time())
+            await self._deliver(quotes)

@@ -1,0 +1,84 @@
+"""The stream of quotes in Redis: append and publish in one step, read back."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import NamedTuple
+
+from chassis import keys
+from chassis.lease import Lease
+from chassis.redis import Link
+
+PUBLISH_LUA = resources.files(__package__).joinpath("publish.lua").read_text()
+
+KEPT = 1000
+"""Quotes kept in the stream, about."""
+
+
+class Position(NamedTuple):
+    """The id of an entry, which grows with time."""
+
+    ms: int
+    """When it was published, by Redis' clock: milliseconds since 1970 (UTC)."""
+    seq: int
+
+    def __str__(self) -> str:
+        return f"{self.ms}-{self.seq}"
+
+    @classmethod
+    def parse(cls, entry: bytes) -> Position:
+        """Read an entry's id."""
+        ms, _, seq = entry.partition(b"-")
+        return cls(int(ms), int(seq))
+
+
+NOWHERE = Position(0, 0)
+"""That of the latest entry where there is none."""
+
+
+class Quote(NamedTuple):
+    """A quote that has been published."""
+
+    position: Position
+    text: str
+
+
+def unpack(message: bytes) -> tuple[Position, Quote]:
+    """Read what was published: the position before, and the quote."""
+    before, entry, text = message.split(b" ", 2)
+    return Position.parse(before), Quote(Position.parse(entry), text.decode())
+
+
+class Journal:
+    """The stream; all methods raise what the Redis client raises."""
+
+    def __init__(self, link: Link) -> None:
+        self._client = link.client
+        self._publish = link.client.register_script(PUBLISH_LUA)
+
+    async def publish(self, lease: Lease, latest: Position, text: str) -> Position | None:
+        """Append a quote after `latest` and publish it; returns the latest entry's position.
+
+        If that is no newer than `latest`, nothing was published, for the stream had been lost;
+        None tells that the lease was. The same again, with the same `latest`, is harmless.
+        """
+        entry: bytes | None = await self._publish(
+            keys=[lease.key, keys.quotes()],
+            args=[lease.value, str(latest), text, KEPT, keys.WISDOM, keys.QUOTE],
+        )
+        return None if entry is None else Position.parse(entry)
+
+    async def newest(self, count: int, after: Position = NOWHERE) -> list[Quote]:
+        """Read the newest quotes after `after`, at most `count`, the newest first."""
+        entries = await self._client.xrevrange(keys.quotes(), "+", f"({after}", count=count)
+        return [Quote(Position.parse(entry), values[1].decode()) for entry, values in entries]
+
+    async def now(self) -> float:
+        """Tell the time by Redis' clock, milliseconds since 1970 (UTC)."""
+        seconds, microseconds = await self._client.time()
+        return float(seconds * 1000 + microseconds / 1000)
+
+    async def end(self) -> Position:
+        """Tell the position of the latest quote."""
+        newest = await self.newest(1)
+        return newest[0].position if newest else NOWHERE

@@ -1,0 +1,16 @@
+// What the lists on the screen are made of.
+
+const TIME = new Intl.DateTimeFormat("ru", { timeStyle: "medium" });
+
+export function element(tag, className, ...children) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.append(...children);
+  return made;
+}
+
+export function clock(moment) {
+  const made = element("time", "clock", TIME.format(moment));
+  made.dateTime = moment.toISOString();
+  return made;
+}

@@ -12,6 +12,7 @@ COPY orderer orderer
 COPY publisher publisher
 COPY simulator simulator
 COPY chat chat
+COPY wisdom wisdom
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv
 
 FROM python:3.13-slim-trixie
@@ -21,7 +22,7 @@ COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONSAFEPATH=1
 # The base image leaves the standard library uncompiled, and a read-only container could not make
 # up for it: each start and each health check would compile again. What is used is compiled here.
-RUN for service in ingestor orderer publisher simulator chat; do \
+RUN for service in ingestor orderer publisher simulator chat wisdom; do \
         python -m $service --help >/dev/null || exit 1; \
     done
 ENV PYTHONDONTWRITEBYTECODE=1

@@ -30,7 +30,7 @@ from .panels import (
 )
 
 FOLDER = Path(__file__).with_name("dashboards")
-SERVICES = "ingestor|orderer|publisher|chat|simulator"
+SERVICES = "ingestor|orderer|publisher|chat|wisdom|simulator"
 RELAY = "publisher_relay_seconds"
 
 CONNECTION = {"0": ("disconnected", "red"), "1": ("connected", "green")}
@@ -104,8 +104,8 @@ def who() -> list[Panel]:
               Query("max by (feed, sink) (publisher_connected{feed})", "{{feed}}: {{sink}}"),
               CONNECTION, alert="EndpointDisconnected"),
         listing("Leases", "Who does what; the others take over when the active one ends. In the "
-                "chat a feed is a room.",
-                Query('lease_active{feed} or lease_active{job="chat"}'),
+                "chat a feed is a room; wisdom has one, of its own name.",
+                Query('lease_active{feed} or lease_active{job=~"chat|wisdom"}'),
                 ["job", "instance", "feed", "role", "Value"],
                 {"Value": LEASE}, width=12, height=4),
     ]  # fmt: skip
@@ -123,6 +123,11 @@ def latency() -> list[Panel]:
 
 
 # One row for each service -------------------------------------------------------------------
+
+
+def grow(metric: str, legend: str) -> Query:
+    """Ask how fast a counter grows, all its labels together."""
+    return Query(f"sum(rate({metric}{RATE}))", legend)
 
 
 def ingestor() -> list[Panel]:
@@ -199,10 +204,6 @@ def publisher() -> list[Panel]:
 def chat() -> list[Panel]:
     """Show the chat's rooms, and its log file."""
     delay = f"sum by (room, le) (rate(chat_broadcast_delay_seconds_bucket{RATE}))"
-
-    def grow(metric: str, legend: str) -> Query:
-        return Query(f"sum(rate({metric}{RATE}))", legend)
-
     return [
         course("Chat rate", "cps", "Messages that clients sent, that are in the log in Redis "
                "(with events), and that were written to clients.",
@@ -253,6 +254,54 @@ def chat() -> list[Panel]:
     ]  # fmt: skip
 
 
+def wisdom() -> list[Panel]:
+    """Show the quotes on their way to the subscribers."""
+    heard = "time() - (max by (instance) (wisdom_quote_timestamp_seconds) > 0)"
+    return [
+        course("Wisdom rate", "cps", "Quotes published, one in each period by all replicas "
+               "together, and quotes written to subscribers.",
+               grow("wisdom_quotes_total", "published"),
+               grow("wisdom_deliveries_total", "delivered")),
+        course("Wisdom errors", "cps", "Errors told to clients, by code; connections refused, by "
+               "reason; ticks without a quote, as Redis was away.",
+               rates("wisdom_errors_total", "code", "error {{code}}", matcher=""),
+               rates("wisdom_refused_connections_total", "reason", "refused: {{reason}}",
+                     matcher=""),
+               grow("wisdom_skipped_ticks_total", "tick without a quote")),
+        course("Wisdom duration", "s", "From a quote's publication to its last write, and the time "
+               "that the writing to all subscribers of a replica took.",
+               *quantiles("wisdom_delivery_delay_seconds", "delay", matcher=""),
+               *quantiles("wisdom_fan_out_seconds", "writing", matcher=""),
+               alert="WisdomDeliverySlow"),
+        course("Wisdom silence", "s", "Time since each replica heard a quote: in order, a saw that "
+               "rises no higher than the period.",
+               Query(heard, "{{instance}}"), Query("max(wisdom_period_seconds)", "period")),
+        course("Wisdom subscribers", "short", "Connections and subscribers of the replicas that "
+               "answer Prometheus, and how many the replicas believe to be listening.",
+               Query("sum(wisdom_connections)", "connected"),
+               Query("sum(wisdom_subscribers)", "subscribed"),
+               Query("max(wisdom_listening)", "listening")),
+        course("Wisdom events", "cps", "What clients ask for, by type.",
+               rates("wisdom_events_total", "type", "{{type}}", matcher="")),
+        course("Wisdom endings", "cps", "Clients that joined, and connections that ended, by how: "
+               "the client said goodbye, left, was lost, did not ping, read too slowly, and so on.",
+               grow("wisdom_joins_total", "joined"),
+               rates("wisdom_closes_total", "reason", "{{reason}}", matcher="")),
+        course("Wisdom holes", "cps", "Times that a replica read quotes from the log, by why, and "
+               "subscriptions to Redis renewed.",
+               rates("wisdom_fills_total", "cause", "read: {{cause}}", matcher=""),
+               grow("wisdom_resubscriptions_total", "resubscribed")),
+        spread("Wisdom delay", "From a quote's publication to its last write to a subscriber.",
+               "wisdom_delivery_delay_seconds", matcher=""),
+        spread("Wisdom lateness", "From the instant at which a quote was due to its publication.",
+               "wisdom_tick_lateness_seconds", matcher=""),
+        course("Wisdom tickers", "short", "Replicas that draw the quotes: one, but for an instant "
+               "when another takes over.",
+               Query('sum(job_feed_role:lease_active:sum{job="wisdom"})', "drawing"),
+               alert="NoActiveWisdom", width=8),
+    ]  # fmt: skip
+
+
 def redis() -> list[Panel]:
     """Show the Redis server, and how the services fare with it."""
     calls = f"sum by (cmd) (rate(redis_commands_total{RATE}))"
@@ -264,7 +313,7 @@ def redis() -> list[Panel]:
         course("Redis errors", "cps", "Commands that failed and were tried again, and connections "
                "that Redis turned away.",
                Query(failures, "{{job}}: {{reason}}"),
-               Query(f"sum(rate(redis_rejected_connections_total{RATE}))", "turned away")),
+               grow("redis_rejected_connections_total", "turned away")),
         course("Redis duration", "s", "Mean time of the five slowest commands, waiting excluded.",
                Query(f"topk(5, {seconds} / ({calls} > 0))", "{{cmd}}")),
         course("Redis memory", "percentunit", "Memory in use, of maxmemory. Full, Redis refuses "
@@ -284,10 +333,10 @@ def simulator() -> list[Panel]:
         course("Simulator rate", "cps", "Messages of the feed, by what became of them, and "
                "messages that the endpoint received.",
                Query(feed, "feed: {{kind}}"),
-               Query(f"sum(rate(simulator_endpoint_received_total{RATE}))", "endpoint: received")),
+               grow("simulator_endpoint_received_total", "endpoint: received")),
         course("Simulator errors", "cps", "What the endpoint found wrong. Repeats after a "
                "reconnect are right; anything out of order is not.",
-               *(Query(f"sum(rate(simulator_endpoint_{name}_total{RATE}))", words)
+               *(grow(f"simulator_endpoint_{name}_total", words)
                  for words, name in faults.items())),
         course("Simulator duration", "s", "From the feed's sending to the endpoint's receipt.",
                *quantiles("simulator_endpoint_delay_seconds", "delay", matcher="")),
@@ -320,6 +369,7 @@ ROWS: Sequence[tuple[str, Callable[[], list[Panel]]]] = (
     ("Orderer", orderer),
     ("Publisher", publisher),
     ("Chat", chat),
+    ("Wisdom", wisdom),
     ("Redis", redis),
     ("Simulator: the test feed and the checking endpoint", simulator),
     ("Processes", processes),
@@ -332,7 +382,8 @@ ROWS: Sequence[tuple[str, Callable[[], list[Panel]]]] = (
 def build() -> dashboard.Dashboard:
     """Lay the rows out, left to right and downwards."""
     feed = dashboard.QueryVariable("feed").label("Feed").datasource(SOURCE)
-    feed.query({"query": "label_values(lease_active{job!='chat'}, feed)", "refId": "feed"})
+    feeds = "label_values(lease_active{job!~'chat|wisdom'}, feed)"
+    feed.query({"query": feeds, "refId": "feed"})
     feed.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
     feed.sort(model.VariableSort.ALPHABETICAL_ASC).multi(True).include_all(True).all_value(".*")
     feed.current(model.VariableOption(text="All", value="$__all"))

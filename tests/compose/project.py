@@ -19,7 +19,7 @@ NAME = "seriatim-test"
 """Name of the project, so that a user's own stack and its data stay as they are."""
 
 PORTS = ("GRAFANA_PORT", "PROMETHEUS_PORT", "SIMULATOR_PORT", "CHAT_PORT", "WISDOM_PORT")
-OURS = ("ingestor", "orderer", "publisher", "simulator", "chat")
+OURS = ("ingestor", "orderer", "publisher", "simulator", "chat", "wisdom")
 
 _SET = (
     "INGESTOR_", "ORDERER_", "PUBLISHER_", "SIMULATOR_", "CHAT_", "WISDOM_", "GRAFANA_",
@@ -28,12 +28,14 @@ _SET = (
 """Beginnings of variables that would change the stack if the caller's shell has them."""
 
 FEED = "default"
-ROLES = {
-    "ingestor": "line:simulator:9000/raw-messages",
-    "orderer": "orderer",
-    "publisher": "sink:simulator:9000/ordered-messages/demo",
+LEASES = {
+    "ingestor": [(FEED, "line:simulator:9000/raw-messages")],
+    "orderer": [(FEED, "orderer")],
+    "publisher": [(FEED, "sink:simulator:9000/ordered-messages/demo")],
+    "chat": [("main", "log"), ("playground", "tick")],
+    "wisdom": [("wisdom", "tick")],
 }
-"""The lease that the active replica of each service holds."""
+"""What one replica of each service does for all: feed and role of the lease for it."""
 
 
 def docker(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -152,7 +154,8 @@ class Project:
 
     def holder(self, service: str) -> str:
         """Tell which replica of a service is active: the beginning of its container's id."""
-        value = self.redis(service, "GET", f"lease:{{{FEED}}}:{ROLES[service]}")
+        ((feed, role),) = LEASES[service]
+        value = self.redis(service, "GET", f"lease:{{{feed}}}:{role}")
         # <fence>:<host name>-<process>-<number>, and a container's host name is its id.
         return value.partition(":")[2].partition("-")[0]
 

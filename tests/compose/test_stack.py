@@ -6,14 +6,17 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.compose.project import FEED, OURS, ROLES, Project, docker
+from tests.compose.project import FEED, LEASES, OURS, Project, docker
+from tests.compose.subscriber import Subscriber
 from tests.support.waiting import settled, until
 
 pytestmark = [pytest.mark.compose, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -24,10 +27,22 @@ HEALTHY_WITHIN = 60.0
 TAKEN_OVER_WITHIN = 5.0
 """Seconds from the kill of an active replica until messages arrive again."""
 
+LEASE_TTL = 3
+"""Seconds that a killed replica's lease holds, which is the default."""
+
+PERIOD = 2
+"""Seconds between two quotes."""
+
+PLACES = 20
+"""Connections that one address may have to one replica of wisdom."""
+
+QUOTES = [f"Волк {number}" for number in range(1000)]
+"""Not the ones that the image brings."""
+
 VENV_BYTES = 60_000_000
 """What the image may add to Python's."""
 
-REPLICAS = {"ingestor": 2, "orderer": 3, "publisher": 2, "chat": 2}
+REPLICAS = {"ingestor": 2, "orderer": 3, "publisher": 2, "chat": 2, "wisdom": 2}
 
 OTHERS = ("gateway", "grafana", "prometheus", "redis", "redis-exporter")
 
@@ -46,12 +61,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         pytest.skip("no Docker engine answers")
     passwords = {
         f"REDIS_PASSWORD_{user}": os.urandom(8).hex()
-        for user in ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "EXPORTER", "ADMIN")
+        for user in ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "WISDOM", "EXPORTER", "ADMIN")
     }
+    directory = tmp_path_factory.mktemp("compose")
+    quotes = directory / "quotes.txt"
+    quotes.write_text("\n".join(QUOTES))
     # What a killed ingestor has lost, this feed sends again when another takes over; until then
     # nothing may be given up.
     project = Project(
-        tmp_path_factory.mktemp("compose"),
+        directory,
+        WISDOM_PERIOD=PERIOD,
+        WISDOM_QUOTES=quotes,
+        WISDOM_CONNECTIONS_PER_ADDRESS=PLACES,
         SIMULATOR_SEED=1,
         SIMULATOR_REWIND=5000,
         ORDERER_GAP_TIMEOUT=10,
@@ -125,13 +146,13 @@ def test_one_replica_is_active_and_the_others_stand_by(scaled: Project) -> None:
     names = Counter({**dict.fromkeys({*OURS, *OTHERS} - UNMEASURED, 1), **REPLICAS})
     expected = sorted((name, "up") for name in names.elements())
     until(lambda: scaled.targets() == expected, f"targets are {expected}", 60)
-    # The chat has no active replica; one writes its log and one greets in the playground.
-    active = dict.fromkeys((*ROLES.values(), "log", "tick"), 1.0)
-    until(lambda: scaled.query("sum by (role) (lease_active)") == active, "one each is active", 60)
-    standing_by = {role: REPLICAS[service] - 1.0 for service, role in ROLES.items()}
-    standing_by |= {"log": REPLICAS["chat"] - 1.0, "tick": REPLICAS["chat"] - 1.0}
-    found = "count by (role) (lease_active == 0)"
-    until(lambda: scaled.query(found) == standing_by, "the others stand by", 60)
+    leases = [(service, role) for service in LEASES for _, role in LEASES[service]]
+    active = {f"{service} {role}": 1.0 for service, role in leases}
+    found = "sum by (job, role) (lease_active)"
+    until(lambda: scaled.query(found) == active, "one each is active", 60)
+    standing_by = {f"{service} {role}": REPLICAS[service] - 1.0 for service, role in leases}
+    idle = "count by (job, role) (lease_active == 0)"
+    until(lambda: scaled.query(idle) == standing_by, "the others stand by", 60)
 
 
 def test_the_chat_is_one_behind_the_gateway(scaled: Project) -> None:
@@ -166,6 +187,69 @@ def hear(client: ClientConnection, number: int) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
+def listening(project: Project, number: int) -> Iterator[list[Subscriber]]:
+    """Have so many clients listen to wisdom through the gateway, and hear something."""
+    url = f"ws://127.0.0.1:{project.settings['WISDOM_PORT']}/"
+    until(lambda: project.query("count(wisdom_connections)").get("") == 2, "two replicas", 60)
+    with contextlib.ExitStack() as everybody:
+        clients = [everybody.enter_context(Subscriber(url)) for _ in range(number)]
+        until(lambda: all(client.quotes for client in clients), "everybody hears something")
+        yield clients
+
+
+def test_wisdom_is_one_behind_the_gateway(scaled: Project) -> None:
+    """Whoever the gateway sends to another replica would hear other quotes, or none."""
+    with listening(scaled, 6) as clients:
+        in_use = "count(wisdom_subscribers > 0)"
+        until(lambda: scaled.query(in_use).get("") == 2, "both replicas are in use", 60)
+        counted = {"listening": len(clients)}
+        until(lambda: scaled.get("WISDOM_PORT", "/listening") == counted, "all are counted")
+        latest = clients[0].quotes[-1][1]
+
+        def heard() -> list[list[str]]:
+            return [client.following(latest, 3) for client in clients]
+
+        until(lambda: all(len(quotes) == 3 for quotes in heard()), "quotes come")
+        assert all(quotes == heard()[0] for quotes in heard())
+        assert set(heard()[0]) <= set(QUOTES)
+
+
+def test_nobody_takes_others_places_behind_the_gateway(scaled: Project) -> None:
+    """A client could have every place by claiming another address for each connection."""
+    url = f"ws://127.0.0.1:{scaled.settings['WISDOM_PORT']}/"
+    taken = 0
+    with contextlib.ExitStack() as everybody, pytest.raises(InvalidStatus, match="429"):
+        while taken < 10 * PLACES:
+            forged = {"X-Forwarded-For": f"203.0.113.{taken}"}
+            everybody.enter_context(connect(url, additional_headers=forged))
+            taken += 1
+    assert PLACES <= taken <= PLACES * REPLICAS["wisdom"]
+
+
+def test_a_standby_takes_over_from_a_killed_wisdom(scaled: Project) -> None:
+    """The death of the replica that draws the quotes would silence the others, or double them."""
+    with listening(scaled, 6) as clients:
+        victim = scaled.holder("wisdom")
+        assert victim
+        began = time.monotonic()
+        docker("kill", victim)
+        killed = time.monotonic()
+        until(lambda: any(client.lost for client in clients), "its clients notice")
+        settled(lambda: [client.lost for client in clients], "the clients")
+        left = [client for client in clients if not client.lost]
+        assert left
+        # The first may have been on its way already; the second is another replica's.
+        until(lambda: all(len(client.since(killed)) >= 2 for client in left), "quotes come", 30)
+        first, second = (at - began for at, _ in left[0].since(killed)[:2])
+        assert first <= PERIOD + LEASE_TTL
+        assert second - first <= 2 * PERIOD
+        for client in left:
+            assert not client.lost
+            assert len(set(client.texts)) == len(client.texts)
+    assert scaled.holder("wisdom") not in ("", victim)
+
+
 def test_a_standby_takes_over_from_a_killed_orderer(scaled: Project) -> None:
     """The death of a container would stop the stack, or lose or double messages."""
     for _ in range(3):
@@ -194,6 +278,7 @@ FORBIDDEN = {
     "ingestor": ["DEL ordered:{default}", "HSET order:{default} next 1"],
     "orderer": ["XADD raw:{default} * a b", "HSET sink:{default}:demo position 9-9"],
     "publisher": ["XADD ordered:{default} 9-9 t 1", "XRANGE raw:{default} - +"],
+    "wisdom": ["DEL quotes:{wisdom}", "XRANGE chat:{main}:log - +"],
     "exporter": ["XRANGE raw:{default} - +", "SET any thing"],
 }
 DANGEROUS = ["FLUSHALL", "CONFIG GET *", "KEYS *", "SHUTDOWN"]

@@ -14,12 +14,12 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import yaml
@@ -27,7 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake
 from websockets.typing import Origin
 
-from tests.support import chat, servers
+from tests.support import chat, servers, wisdom
 from tests.support.processes import ROOT, Service
 from tests.support.servers import Server, free_port
 from tests.support.stack import Stack
@@ -160,7 +160,10 @@ def watched(directory: Path) -> Iterator[Prometheus]:
         orderers = [stack.orderer(ORDERER_GAP_TIMEOUT=GAP_TIMEOUT) for _ in range(2)]
         ingestor = stack.ingestor(simulator.feed_url)
         replica = chat.replica(stack, directory)
-        ends.enter_context(_conversing(chat.url(replica)))
+        ends.enter_context(_busy(_converse, chat.url(replica)))
+        sages = [wisdom.replica(stack) for _ in range(2)]
+        for sage in sages:
+            ends.enter_context(_busy(_subscribe, wisdom.url(sage)))
         exporter = f"127.0.0.1:{free_port()}"
         address = redis.url.removesuffix("/0")
         process = subprocess.Popen(
@@ -174,6 +177,7 @@ def watched(directory: Path) -> Iterator[Prometheus]:
             "orderer": [_ops(orderer) for orderer in orderers],
             "publisher": [_ops(publisher)],
             "chat": [_ops(replica)],
+            "wisdom": [_ops(sage) for sage in sages],
             "simulator": [_ops(simulator)],
             "redis-exporter": [exporter],
         }
@@ -186,7 +190,10 @@ def _ops(service: Service) -> str:
     return f"127.0.0.1:{service.wait_for('ops endpoint listens')['port']}"
 
 
-# The chat's load ----------------------------------------------------------------------------
+# The load on the chat and on wisdom ---------------------------------------------------------
+
+Clients: TypeAlias = Callable[[str, threading.Event], Coroutine[Any, Any, None]]
+"""Clients of the service at an address, until the event is set."""
 
 PAUSE = 0.1
 """Seconds between two messages of a client."""
@@ -195,22 +202,27 @@ ELSEWHERE = Origin("http://elsewhere.example")
 
 
 @contextmanager
-def _conversing(address: str) -> Iterator[None]:
-    """Have clients talk in the chat's rooms, and one from another page be refused."""
+def _busy(clients: Clients, address: str) -> Iterator[None]:
+    """Have clients do what they do as long as the `with` block lasts."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        talking = pool.submit(lambda: asyncio.run(_converse(address, stop)))
+        running = pool.submit(lambda: asyncio.run(clients(address, stop)))
         try:
             yield
         finally:
             stop.set()
-        talking.result()
+        running.result()
 
 
-async def _converse(address: str, stop: threading.Event) -> None:
+async def _be_refused(address: str) -> None:
     with contextlib.suppress(InvalidHandshake):
         async with connect(address, proxy=None, origin=ELSEWHERE):
             raise AssertionError("a page from elsewhere was let in")
+
+
+async def _converse(address: str, stop: threading.Event) -> None:
+    """Have clients talk in the chat's rooms, and one from another page be refused."""
+    await _be_refused(address)
     async with asyncio.TaskGroup() as group:
         for room in ("", "", "playground"):
             group.create_task(_talk(address + room, stop))
@@ -228,6 +240,16 @@ async def _talk(address: str, stop: threading.Event) -> None:
 async def _listen(connection: ClientConnection) -> None:
     async for _ in connection:
         pass
+
+
+async def _subscribe(address: str, stop: threading.Event) -> None:
+    """Have a client listen to quotes, say what nobody understands, and one be refused."""
+    await _be_refused(address)
+    async with wisdom.howl(address) as wolf:
+        await wolf.say("bark", "connect", "subscribe")
+        while not stop.is_set():
+            await wolf.say("ping")
+            await asyncio.sleep(PAUSE)
 
 
 # Printing -----------------------------------------------------------------------------------

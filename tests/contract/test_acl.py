@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import yaml
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 from websockets.sync.client import connect
 
-from tests.support import servers, streams
-from tests.support.processes import command
+from tests.support import servers, streams, wisdom
+from tests.support.processes import Service, command
 from tests.support.servers import Server
 from tests.support.stack import Stack
 from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = ("ingestor", "orderer", "publisher", "chat")
+SERVICES = ("ingestor", "orderer", "publisher", "chat", "wisdom")
 PASSWORDS = {f"REDIS_PASSWORD_{name.upper()}": f"{name}-password" for name in (*SERVICES, "admin")}
 
 
@@ -109,6 +109,26 @@ def talk(port: int) -> None:
         assert json.loads(client.recv(timeout=10))["recovered"] is True
 
 
+def listen(port: int) -> None:
+    """Make a wisdom service do all that a client can ask of it."""
+    with connect(f"ws://127.0.0.1:{port}/") as client:
+        own = json.loads(client.recv(timeout=10))["payload"]["id"]
+        for event in ("connect", "subscribe", "ping"):
+            client.send(json.dumps({"type": event, "payload": {"id": own}}))
+        kinds = [json.loads(client.recv(timeout=10))["type"] for _ in range(3)]
+        assert kinds == ["subscribe_confirmation", "wisdom_distribution", "wisdom_distribution"]
+
+
+def wait_for_quotes(replicas: Sequence[Service], what: str) -> None:
+    """Wait until more quotes have been published."""
+
+    def published() -> float:
+        return sum(replica.metric("wisdom_quotes_total") for replica in replicas)
+
+    before = published()
+    until(lambda: published() > before, what)
+
+
 @pytest.mark.slow
 def test_services_may_do_all_that_they_do(redis: Guarded, start: Stack, tmp_path: Path) -> None:
     """In containers a service would fail at a command, perhaps at one that is seldom needed."""
@@ -129,6 +149,9 @@ def test_services_may_do_all_that_they_do(redis: Guarded, start: Stack, tmp_path
     chat = start.services[-1]
     chat.wait_ready()
     talk(chat.wait_for("chat listens")["port"])
+    sages = [wisdom.replica(start, REDIS_URL=redis.url_of("wisdom")) for _ in range(2)]
+    for sage in sages:
+        listen(wisdom.port(sage))
 
     client = redis.client
     until(lambda: streams.gaps(client), "a gap is given up")
@@ -137,6 +160,7 @@ def test_services_may_do_all_that_they_do(redis: Guarded, start: Stack, tmp_path
     until(lambda: {kept.reason for kept in streams.rejected(client)} >= reasons, "frames are kept")
     client.script_flush()
     simulator.wait_for_more(1000, "messages flow without the scripts")
+    wait_for_quotes(sages, "quotes come without the scripts")
     for verb in ("status", "skip", "reset", "status"):
         ended = command("orderer", verb, REDIS_URL=redis.url_of("orderer"))
         assert "permission" not in ended.stderr
@@ -145,8 +169,10 @@ def test_services_may_do_all_that_they_do(redis: Guarded, start: Stack, tmp_path
 
     redis.restart()
     simulator.wait_for_more(1000, "messages flow after a restart")
+    wait_for_quotes(sages, "quotes come after a restart")
     client.flushall()
     simulator.wait_for_more(1000, "messages flow after a loss of data")
+    wait_for_quotes(sages, "quotes come after a loss of data")
     for service in start.services:
         service.terminate()
     assert redis.refused() == []
@@ -188,8 +214,19 @@ FOREIGN["chat"] = [
     "PUBLISH elsewhere x",
     "DEL lease:{default}:orderer",
 ]
-for _service in ("ingestor", "orderer", "publisher"):
+FOREIGN["wisdom"] = [
+    "XADD ordered:{default} 9-9 t 1",
+    "SMEMBERS feeds",
+    "DEL quotes:{wisdom}",
+    "XTRIM quotes:{wisdom} MAXLEN 0",
+    "XRANGE chat:{main}:log - +",
+    "DEL lease:{playground}:tick",
+    "ZADD replicas:chat 1 x",
+]
+for _service in ("ingestor", "orderer", "publisher", "wisdom"):
     FOREIGN[_service] += ["PUBLISH chat:{main} x", "SUBSCRIBE chat:{main}"]
+for _service in ("ingestor", "orderer", "publisher", "chat"):
+    FOREIGN[_service] += ["PUBLISH wisdom x", "SUBSCRIBE wisdom", "XADD quotes:{wisdom} * m x"]
 DANGEROUS = [
     "FLUSHALL",
     "FLUSHDB",

@@ -29,12 +29,23 @@ TROUBLE = (
     "chat_broadcast_delay_seconds_count",
     "chat_log_records_total",
     "chat_log_writing",
+    "wisdom_quotes_total",
+    "wisdom_deliveries_total",
+    'wisdom_events_total{type="ping"}',
+    'wisdom_errors_total{code="unknown_type"}',
+    'wisdom_refused_connections_total{reason="origin"}',
+    "wisdom_listening",
+    "wisdom_subscribers",
+    "wisdom_tick_lateness_seconds_count",
+    "wisdom_delivery_delay_seconds_count",
+    'lease_active{job="wisdom"}',
 )
 """What the load must have brought about, or the rest would prove little."""
 
 NEVER = (
     "OutOfOrder", "TwoActive", "DataLost", "RedisFull", "RedisNotPersisting", "OrdererFull",
     "ChatFull", "ChatDataLost", "ChatLogFailing", "ChatLogMissed", "ChatEventsDropped",
+    "WisdomSilent", "WisdomReplicaDeaf", "WisdomRefusing",
 )  # fmt: skip
 """Alerts that no feed, no endpoint and no client's message can cause."""
 

@@ -14,10 +14,11 @@ from ingestor.settings import Settings as Ingestor
 from orderer.settings import Settings as Orderer
 from publisher.settings import Settings as Publisher
 from simulator.settings import Settings as Simulator
+from wisdom.settings import Settings as Wisdom
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-KINDS: list[type[Common]] = [Ingestor, Orderer, Publisher, Chat, Simulator]
+KINDS: list[type[Common]] = [Ingestor, Orderer, Publisher, Chat, Wisdom, Simulator]
 
 
 def rows(kind: type[Common]) -> dict[str, str]:
@@ -42,7 +43,7 @@ def test_the_readme_names_no_setting_that_is_not() -> None:
     """A user would set something that stops the service with status 2."""
     known = {variable for kind in KINDS for variable in rows(kind)}
     prefixes = "|".join(
-        ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "SIMULATOR", "OPS", "LOG", "REDIS")
+        ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "WISDOM", "SIMULATOR", "OPS", "LOG", "REDIS")
     )
     named = set(re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", README))
     assert named - known <= {"REDIS_PASSWORD"}

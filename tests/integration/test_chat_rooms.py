@@ -77,7 +77,7 @@ async def test_the_echo_returns_what_it_got(redis: Server, start: Stack, tmp_pat
         with pytest.raises(ConnectionClosed):
             await connection.recv()
         assert connection.close_code == 1009
-    async with connect(url(service, "/echo"), proxy=None) as connection:
+    async with connect(url(service, "/%65cho?x"), proxy=None) as connection:
         await connection.send(b"\xc3\x28", text=True)
         with pytest.raises(ConnectionClosed):
             await connection.recv()

@@ -161,6 +161,28 @@ async def test_redis_may_freeze_or_forget(redis: Server, start: Stack) -> None:
             assert heard == (stream(redis))[: len(heard)]
 
 
+@one_server
+async def test_redis_may_be_full(redis: Server, start: Stack) -> None:
+    """Without memory in Redis a replica would fall, or hand the tick round in circles."""
+    replicas = [replica(start) for _ in range(2)]
+    async with pack([url(service) for service in replicas], 4) as wolves:
+        await all_have_heard(wolves, 1)
+        redis.configure("maxmemory", "1mb")
+
+        def refused() -> float:
+            return sum(
+                service.metric("redis_failures_total", reason="memory") for service in replicas
+            )
+
+        before = refused()
+        await eventually(lambda: refused() > before + 5, "Redis refuses")
+        redis.configure("maxmemory", "0")
+        await all_have_heard(wolves, 2)
+        check(redis, wolves)
+        assert not any(wolf.closed for wolf in wolves)
+    assert sum(len(service.events("active")) for service in replicas) == 1
+
+
 # Silence ---------------------------------------------------------------------------------------
 
 PINGING = """

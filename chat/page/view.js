@@ -1,5 +1,6 @@
 // The log on the screen. Everything that others wrote goes in as text, never as markup.
 
+import { linked } from "./links.js";
 import { KEPT } from "./room.js";
 
 const TOGETHER = 5 * 60_000; // ms within which one sender's messages form a group
@@ -163,7 +164,7 @@ export class View {
 }
 
 function bubble(text, foot) {
-  const words = element("p", "text", String(text ?? ""));
+  const words = element("p", "text", ...linked(String(text ?? "")));
   words.dir = "auto"; // and a paragraph of its own, so overrides in it end with it
   return element("div", "bubble", words, foot);
 }

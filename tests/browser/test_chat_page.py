@@ -157,6 +157,34 @@ def test_hostile_texts_show_as_text(visit: Open) -> None:
     assert re.fullmatch(r"\d\d:\d\d", bubble.locator("time").inner_text())
 
 
+LINKS = {
+    "https://example.org": ["https://example.org"],
+    "see https://example.org/a?b=1#c, or (http://example.org/x_(y)).": [
+        "https://example.org/a?b=1#c",
+        "http://example.org/x_(y)",
+    ],
+    "«https://пример.рф/путь»": ["https://пример.рф/путь"],
+    "javascript:alert(1) data:text/html,x file:///etc/passwd": [],
+    "https://bank.example@evil.example/ https://": [],
+    "xhttps://example.org and HTTPS://EXAMPLE.ORG/<b>": ["HTTPS://EXAMPLE.ORG/"],
+    "https://example.org/\u202egnp.exe": ["https://example.org/"],
+}
+
+
+def test_addresses_are_links_and_nothing_else_is(visit: Open) -> None:
+    """Nobody could follow an address, or a message would run as a program when it is clicked."""
+    anna = visit()
+    say(anna, *LINKS)
+    shows(anna, *LINKS)
+    for at, expected in enumerate(LINKS.values()):
+        links = anna.locator("#messages .bubble").nth(at).locator("a")
+        assert links.all_text_contents() == expected
+        for link in links.all():
+            assert re.match(r"https?://", link.get_attribute("href") or "")
+            assert link.get_attribute("target") == "_blank"
+            assert "noopener" in (link.get_attribute("rel") or "")
+
+
 def test_a_page_outlives_the_server(visit: Open, chat: Chat) -> None:
     """After a restart of the server pages would stay dead, or lose or double what was typed."""
     anna, boris = visit(), visit()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -56,8 +56,8 @@ class _Batching(Connection):
         self._partial = b""
         self._fragments: list[bytes] = []
         self._fragments_binary = False
-        self._inbox_binary: set[int] = set()
-        self.binary: set[int] = set()
+        self._inbox_binary: set[int] | None = None
+        self.binary: Container[int] = ()
         """Which of the messages that `receive()` returned last were binary, by their place."""
         self.reading_paused = False
         """Whether the socket is not read because the inbox is full."""
@@ -83,8 +83,7 @@ class _Batching(Connection):
             await self._arrival
         inbox, self._inbox = self._inbox, []
         self._inbox_bytes = 0
-        if self.binary or self._inbox_binary:
-            self.binary, self._inbox_binary = self._inbox_binary, set()
+        self.binary, self._inbox_binary = self._inbox_binary or (), None
         if self.reading_paused:
             self.reading_paused = False
             self.transport.resume_reading()
@@ -107,7 +106,7 @@ class _Batching(Connection):
             data = b"".join([*self._fragments, data])
             self._fragments.clear()
         if self._fragments_binary:
-            self._inbox_binary.add(len(self._inbox))
+            self._note_binary()
         self._inbox.append(data)
         self._inbox_bytes += len(data)
 
@@ -181,12 +180,18 @@ class _Batching(Connection):
             if masked:
                 message = apply_mask(message, data[start - 4 : start])
             if data[at] != _TEXT:
-                self._inbox_binary.add(len(inbox))
+                self._note_binary()
             inbox.append(message)
             self._inbox_bytes += length
             at = stop
         self._partial = data[at:]
         return b""
+
+    def _note_binary(self) -> None:
+        """Note that the next message in the inbox is a binary one."""
+        if self._inbox_binary is None:
+            self._inbox_binary = set()
+        self._inbox_binary.add(len(self._inbox))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake the receiver, for nothing more will come."""

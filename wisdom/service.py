@@ -26,6 +26,9 @@ from .sessions import Sessions
 from .settings import Settings
 from .ticker import Ticker
 
+PATHS = ("/", "/ws")
+"""Where sessions are; the second is for gateways that tell pages and sessions apart by path."""
+
 MAX_BYTES = 64 * 1024
 """Bytes of a message at which the connection is closed with 1009."""
 
@@ -86,7 +89,7 @@ class Wisdom:
             keep=True,
         )
         door = Door(
-            {"/": MAX_BYTES},
+            dict.fromkeys(PATHS, MAX_BYTES),
             self._answer,
             metrics.REFUSED,
             origins=settings.origins,

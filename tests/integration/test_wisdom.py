@@ -27,10 +27,12 @@ one_server = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 EVENTS = ("connect", "subscribe", "unsubscribe", "ping", "disconnect")
 
 
-async def test_the_scenario_to_the_letter(redis: Server, start: Stack) -> None:
+@one_server
+@pytest.mark.parametrize("path", ["/", "/ws"])
+async def test_the_scenario_to_the_letter(redis: Server, start: Stack, path: str) -> None:
     """A client written after the protocol's description would not understand the server."""
     service = replica(start)
-    async with connect(url(service), proxy=None) as connection, asyncio.timeout(20):
+    async with connect(url(service, path), proxy=None) as connection, asyncio.timeout(20):
 
         async def receive() -> Any:
             message = await connection.recv()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -24,6 +25,10 @@ T = TypeVar("T")
 
 GRACE = 10.0
 """Seconds that draining may take after SIGTERM before the process gives up and exits 1."""
+
+
+OPEN_FILES = 1 << 20
+"""Files that a process asks to have open at most; each connection is one."""
 
 
 class NotDrained(Exception):
@@ -74,6 +79,7 @@ def run(
         log.info("stopped")
         return 0
 
+    raise_open_files()
     # What stands after start-up lives as long as the process: keep it out of every collection,
     # and collect seldom, since the frames in flight are many and none of them forms a cycle.
     gc.collect()
@@ -89,6 +95,17 @@ def run(
         log.error("failed", exc_info=True)
         status = 1
     sys.exit(status)
+
+
+def raise_open_files() -> None:
+    """Let this process have as many files open as it may, and `OPEN_FILES` at most.
+
+    Shells and containers begin with 1024, for the sake of programs that still use select().
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def configure(service: str, kind: type[S], arguments: list[str], verbs: str = "") -> S:

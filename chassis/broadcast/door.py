@@ -13,7 +13,7 @@ from websockets.http11 import Request, Response
 from chassis import ops
 
 from .connection import Connection
-from .limits import Admission, Network, client_address, origin_allowed
+from .limits import Admission, Network, client_address, origin_allowed, places
 
 REFUSALS = ("origin", "path", "connections", "address")
 """Why a handshake may be refused: the reasons that `refused` is counted under."""
@@ -43,7 +43,10 @@ class Door:
         self._refused = refused
         self._origins = origins
         self._proxies = proxies
-        self._admission = Admission(connections, per_address)
+        self.wanted = connections
+        self.places = places(connections)
+        """Connections that there may be at a time."""
+        self._admission = Admission(self.places, per_address)
         for reason in REFUSALS:
             refused.labels(reason)
 

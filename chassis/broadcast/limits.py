@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import resource
 from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -69,6 +70,18 @@ class Admission:
         self._by_address[address] -= 1
         if not self._by_address[address]:
             del self._by_address[address]
+
+
+def places(wanted: int) -> int:
+    """Tell how many of `wanted` connections there are files for.
+
+    An eighth of those that this process may have open, and 64 at least, is left for everything
+    else: Redis, the ops endpoint, a log, requests for the page, handshakes.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, files - max(64, files // 8)))
 
 
 def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str]) -> bool:

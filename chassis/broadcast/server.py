@@ -87,6 +87,13 @@ class Server:
         try:
             bound = next(iter(sockets.sockets)).getsockname()[1]
             self._log.info(f"{self._name} listens", host=address, port=bound)
+            door = self._door
+            if door.places < door.wanted:
+                self._log.warning(
+                    "fewer connections than wanted, for want of open files",
+                    connections=door.places,
+                    wanted=door.wanted,
+                )
             await lifecycle.first(self._sweep(sockets), stop.wait())
             await self._send_away(sockets)
         finally:

@@ -234,6 +234,23 @@ async def test_only_who_may_comes_in(redis: Server, start: Stack) -> None:
         assert service.metric("wisdom_refused_connections_total", reason=reason) == count
 
 
+@one_server
+async def test_too_few_files_harm_nobody_who_is_in(redis: Server, start: Stack) -> None:
+    """The last who come would take the files that Redis and health checks need."""
+    service = replica(start, "tests.support.few_files")
+    warning = service.wait_for("fewer connections than wanted, for want of open files")
+    async with contextlib.AsyncExitStack() as crowd:
+        for _ in range(warning["connections"]):
+            await crowd.enter_async_context(howl(url(service)))
+        for _ in range(20):
+            with pytest.raises(InvalidStatus, match="503"):
+                await crowd.enter_async_context(connect(url(service), proxy=None))
+        assert await asyncio.to_thread(lambda: service.ready)
+        ticked = published(service)
+        await eventually(lambda: published(service) > ticked, "it goes on ticking")
+    assert service.metric("wisdom_refused_connections_total", reason="connections") == 20
+
+
 def get(service: Service, path: str) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port(service), timeout=10)
     connection.request("GET", path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import resource
 
 import pytest
 
 from chassis.broadcast.frames import frame
-from chassis.broadcast.limits import Admission, client_address, origin_allowed
+from chassis.broadcast.limits import Admission, client_address, origin_allowed, places
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,19 @@ def test_places_are_given_back() -> None:
     admission.leave("a")
     assert admission.enter("b") is None
     assert admission.count == 3
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted", "there_are"),
+    [(1024, 10_000, 896), (65_536, 10_000, 10_000), (128, 2000, 64), (64, 2000, 1), (-1, 9, 9)],
+)
+def test_there_are_as_many_places_as_files(
+    monkeypatch: pytest.MonkeyPatch, files: int, wanted: int, there_are: int
+) -> None:
+    """The last connections would take the files that Redis, the log and health checks need."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert resource.RLIM_INFINITY == -1
+    assert places(wanted) == there_are
 
 
 @pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])

@@ -80,6 +80,21 @@ async def test_until() -> None:
     assert await until(stop, 3600)
 
 
+def test_open_files_are_raised() -> None:
+    """In a container of a new engine, or from a shell, a service would stop at 1024 clients."""
+    script = (
+        "import resource as r; from chassis.lifecycle import OPEN_FILES, raise_open_files\n"
+        "_, hard = r.getrlimit(r.RLIMIT_NOFILE)\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, hard))\n"
+        "raise_open_files()\n"
+        "assert r.getrlimit(r.RLIMIT_NOFILE) == (min(hard, OPEN_FILES), hard)\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, 64))\n"
+        "raise_open_files()\n"
+        "assert r.getrlimit(r.RLIMIT_NOFILE) == (64, 64)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 async def test_first_ends_the_others() -> None:
     """A half of a connection would live on when the other has ended."""
     ended = []

@@ -27,6 +27,10 @@ MAX_BYTES = 64 * 1024
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to answer a close frame."""
 
+BEAT = 60.0
+"""Seconds of silence at most before a client is asked for a sign of life, which also tells
+gateways that the connection is in use."""
+
 ROOMS = {"/": metrics.MAIN, "/playground": metrics.PLAYGROUND, "/echo": metrics.ECHO}
 
 LOG = (metrics.MAIN, "log")
@@ -152,7 +156,8 @@ class Chat:
         silent = now - connection.heard
         if silent >= idle:
             return IDLE
-        if silent >= idle / 3 and now - connection.pinged >= idle / 3:
+        beat = min(idle / 3, BEAT)
+        if silent >= beat and now - connection.pinged >= beat:
             connection.ping_once(now)
         return None
 

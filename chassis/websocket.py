@@ -24,9 +24,11 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosedError
-from websockets.frames import Frame, Opcode
+from websockets.exceptions import ConnectionClosedError, InvalidHandshake, WebSocketException
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import CLOSED, OPEN, SERVER, Event
+
+from .lifecycle import end
 
 try:
     from websockets.speedups import apply_mask
@@ -49,10 +51,17 @@ class _Batching(Connection):
     INBOX_BYTES = 4 * 1024 * 1024
     """Bytes in the inbox at which reading from the socket pauses."""
 
+    EXTRA_RATE = 5_000.0
+    """Control frames and fragments per second on the long run; the inbox does not count them."""
+
+    EXTRA_BURST = 20_000.0
+    """Control frames and fragments at once; a peer that sends more is dropped."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._inbox: list[bytes] = []
         self._inbox_bytes = 0
+        self._extra = 0.0
         self._partial = b""
         self._fragments: list[bytes] = []
         self._fragments_binary = False
@@ -91,6 +100,11 @@ class _Batching(Connection):
 
     def process_event(self, event: Event) -> None:
         """Put a complete message into the inbox; leave all other events to websockets."""
+        if isinstance(event, Frame) and (event.opcode not in _DATA or not event.fin):
+            self._extra += 1
+            if self._extra > self.EXTRA_BURST:
+                self.flooded()
+                return
         if not isinstance(event, Frame) or event.opcode not in _DATA:
             super().process_event(event)
             if isinstance(event, Frame) and event.opcode is Opcode.PONG and self.on_pong:
@@ -112,20 +126,29 @@ class _Batching(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Take in bytes from the socket, then wake the receiver and mind the inbox's bounds."""
-        self.heard = self.loop.time()
+        before, self.heard = self.heard, self.loop.time()
+        if self._extra:
+            self._extra = max(0.0, self._extra - (self.heard - before) * self.EXTRA_RATE)
         if self._partial:
             data = self._partial + data
             self._partial = b""
         if self._between_frames():
             data = self._take_data_frames(data)
-        if data:
-            super().data_received(data)
+        # In slices, for a peer that is dropped in between shall not be listened to any further.
+        for start in range(0, len(data), _SLICE):
+            super().data_received(data[start : start + _SLICE])
         if self._inbox:
             self._wake()
             full = len(self._inbox) >= self.INBOX_FRAMES or self._inbox_bytes >= self.INBOX_BYTES
             if full and not self.reading_paused:
                 self.reading_paused = True
                 self.transport.pause_reading()
+
+    def flooded(self) -> None:
+        """Drop a peer that sends more control frames or fragments than anybody needs."""
+        if self.protocol.state is OPEN:
+            self.protocol.fail(CloseCode.POLICY_VIOLATION)  # what it has sent is not read further
+        self.abort()
 
     def _between_frames(self) -> bool:
         """Tell whether `websockets` awaits the first byte of a frame, outside of a message."""
@@ -243,6 +266,9 @@ _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _TEXT = 0x81
 _WHOLE = frozenset({_TEXT, 0x82})
 _CONTROL = frozenset({0x88, 0x89, 0x8A})
+_SLICE = 16 * 1024
+"""Bytes that `websockets` is given at once; so many can be thousands of frames."""
+
 _LONG = 1 << 16
 """Length from which on a frame's length takes eight bytes."""
 
@@ -256,10 +282,13 @@ class BatchingServer(_Batching, ServerConnection):
 
 
 @contextlib.asynccontextmanager
-async def dial(url: str, **options: Any) -> AsyncIterator[BatchingClient]:
+async def dial(
+    url: str, *, stop: asyncio.Event | None = None, silence: float = 30.0, **options: Any
+) -> AsyncIterator[BatchingClient]:
     """Connect to `url` for the length of the `async with` block, without compression or proxy.
 
-    `options` go to `websockets.connect`. Raises OSError, TimeoutError or
+    `stop` ends a handshake that is under way; sent bytes may stay unacknowledged for `silence`
+    seconds. `options` go to `websockets.connect`. Raises OSError, TimeoutError or
     websockets.exceptions.InvalidHandshake when there is no connection to be had.
     """
     options = {
@@ -271,9 +300,8 @@ async def dial(url: str, **options: Any) -> AsyncIterator[BatchingClient]:
         "close_timeout": 2,
         **options,
     }
-    connection = await connect(url, create_connection=BatchingClient, **options)
-    assert isinstance(connection, BatchingClient)
-    limit_silence(connection, 30)
+    connection = await _connect(url, stop or asyncio.Event(), options)
+    limit_silence(connection, silence)
     try:
         yield connection
     finally:
@@ -281,6 +309,34 @@ async def dial(url: str, **options: Any) -> AsyncIterator[BatchingClient]:
         if connection.unwritten > 0:
             connection.abort()
         await connection.close()
+
+
+async def _connect(url: str, stop: asyncio.Event, options: dict[str, Any]) -> BatchingClient:
+    async def handshake() -> BatchingClient:
+        connection = await connect(url, create_connection=BatchingClient, **options)
+        assert isinstance(connection, BatchingClient)
+        return connection
+
+    connecting = asyncio.ensure_future(handshake())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([connecting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            return connecting.result()
+        raise ConnectionAbortedError("stopped during the handshake")
+    except asyncio.CancelledError:
+        if connecting.done() and not connecting.cancelled() and not connecting.exception():
+            connecting.result().abort()
+        raise
+    except (InvalidHandshake, OSError):
+        raise
+    except (WebSocketException, ValueError, LookupError) as error:
+        # A redirect can lead anywhere, and what comes back can be anything.
+        raise InvalidHandshake(str(error)) from error
+    finally:
+        for task in (connecting, stopping):
+            if not task.done():
+                await end(task)
 
 
 def limit_silence(connection: Connection, seconds: float) -> None:

@@ -215,13 +215,16 @@ class Shares(Generic[W]):
             if task.done():
                 del self._working[piece]
                 try:
-                    await lease.release()
+                    if self._link.up:  # else it runs out by itself
+                        await lease.release()
                 except Exception as error:
                     if transient(error) is None:
                         raise
                 task.result()
 
     async def _leave(self) -> None:
+        if not self._link.up:
+            return
         try:
             await self._link.client.zrem(keys.replicas(self._service), self._instance)
         except Exception as error:

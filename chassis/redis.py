@@ -35,6 +35,12 @@ T = TypeVar("T")
 DRAIN = 5.0
 """Seconds that a stopping service waits for a Redis that is away."""
 
+MOST_TIMEOUT = 1.5
+"""Seconds that one command may take at most; a stopping service has no more to spare."""
+
+REFUSED = 2.0
+"""Seconds after a refused write for which answers to other commands prove nothing."""
+
 BLOCK_MS = 1000
 """Milliseconds that a blocking read waits for something new."""
 
@@ -91,6 +97,8 @@ def transient(error: BaseException) -> str | None:
             return "refused"
         case ConnectionError() | OSError():
             return "connection"
+        case RuntimeError() if "the handler is closed" in str(error):
+            return "connection"  # uvloop's word for writing to what was reset just now
         case ResponseError():
             message = str(error)
             if message.startswith("OOM") or "OOM command not allowed" in message:
@@ -111,8 +119,10 @@ class Link:
     def __init__(self, url: str, log: Log, *, timeout: float, stop: asyncio.Event) -> None:
         """Prepare clients; nothing connects yet.
 
-        `timeout` is seconds for one command; patience ends `DRAIN` seconds after `stop`.
+        `timeout` is seconds for one command, `MOST_TIMEOUT` at most; patience ends `DRAIN`
+        seconds after `stop`.
         """
+        timeout = min(timeout, MOST_TIMEOUT)
         self._log = log
         self._stop = stop
         self._stopped: float | None = None
@@ -121,6 +131,7 @@ class Link:
         self.client: Any = _client(url, timeout)
         self.reader: Any = _client(url, timeout + BLOCK_MS / 1000)
         self._down_since: float | None = None
+        self._refused_at = -REFUSED
         self.answered = False
         """Whether Redis has ever answered."""
         UP.set(0)
@@ -138,6 +149,7 @@ class Link:
         stop and Redis is still away.
         """
         backoff = Backoff(0.05, 1.0)
+        tried = False
         while True:
             try:
                 result = await operation()
@@ -146,26 +158,35 @@ class Link:
                 if reason is None:
                     raise
                 self.failed(error, reason)
+                tried = True
                 if self._stop.is_set():
                     self._stopped = self._stopped or time.monotonic()
                     if time.monotonic() - self._stopped > DRAIN:
                         raise Unavailable(str(error)) from error
                 await asyncio.sleep(backoff.delay())
             else:
-                self.succeeded()
+                self.succeeded(again=tried)
                 return result
 
     def failed(self, error: BaseException, reason: str) -> None:
         """Note a failure; only the first of an outage is logged."""
         FAILURES.labels(reason).inc()
+        if reason in ("memory", "refused"):
+            self._refused_at = time.monotonic()
         if self._down_since is None:
             self._down_since = time.monotonic()
             UP.set(0)
             self._log.warning("waiting for Redis", reason=reason, error=str(error))
 
-    def succeeded(self) -> None:
-        """Note an answer, which ends an outage."""
+    def succeeded(self, again: bool = False) -> None:
+        """Note an answer, which ends an outage.
+
+        A server that is full still reads and renews. So where it has just refused a write, only
+        a command that had failed itself ends the outage (`again`), or some time without refusals.
+        """
         if self._down_since is not None:
+            if not again and time.monotonic() - self._refused_at < REFUSED:
+                return
             seconds = round(time.monotonic() - self._down_since, 3)
             self._down_since = None
             self._log.info("Redis answers again", seconds=seconds)

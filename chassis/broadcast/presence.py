@@ -102,6 +102,8 @@ class Presence:
 
     async def leave(self) -> None:
         """Show nobody any longer, for this replica stops."""
+        if not self._link.up:
+            return
         try:
             await self._link.client.hdel(self._key, self._instance)
         except Exception as error:

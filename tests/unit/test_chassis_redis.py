@@ -224,6 +224,8 @@ async def test_options(link: Link) -> None:
         (redis.exceptions.ResponseError("WRONGTYPE Operation against a key"), None),
         (redis.exceptions.ResponseError("ERR unknown command 'XADD'"), None),
         (redis.exceptions.NoScriptError("No matching script"), None),
+        (RuntimeError("unable to perform operation on <…>; the handler is closed"), "connection"),
+        (RuntimeError("x"), None),
         (LookupError("x"), None),
     ],
 )

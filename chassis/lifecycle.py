@@ -74,7 +74,8 @@ def run(
         if not serving.done():
             log.error("draining took too long", seconds=GRACE)
             await end(serving, within=1.0)
-            return 1
+            sys.stderr.flush()
+            os._exit(1)  # whatever is left may resist being cancelled
         serving.result()
         log.info("stopped")
         return 0

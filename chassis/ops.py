@@ -19,6 +19,9 @@ from websockets.http11 import Request, Response
 
 from .logs import Log
 
+OPEN_TIMEOUT = 3.0
+"""Seconds in which a request must have come; a connection that stays silent holds up the end."""
+
 Readiness = Callable[[], Mapping[str, Any]]
 """Tells the state of the service; `ready` is a bool, the rest explains it."""
 
@@ -68,7 +71,14 @@ async def endpoint(host: str, port: int, readiness: Readiness, log: Log) -> Asyn
     quiet = logging.getLogger("websockets.ops")
     quiet.setLevel(logging.CRITICAL)
     async with serve(
-        refuse, host, port, process_request=process_request, compression=None, logger=quiet
+        refuse,
+        host,
+        port,
+        process_request=process_request,
+        compression=None,
+        logger=quiet,
+        open_timeout=OPEN_TIMEOUT,
+        close_timeout=1,
     ) as server:
         bound: int = next(iter(server.sockets)).getsockname()[1]
         log.info("ops endpoint listens", host=host, port=bound)

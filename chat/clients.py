@@ -9,6 +9,8 @@ import re
 import secrets
 from collections.abc import Callable
 
+from redis.exceptions import ConnectionError
+
 from chassis import keys
 from chassis.redis import Link
 
@@ -28,6 +30,7 @@ class Clients:
 
     def __init__(self, link: Link, room: str, highest: Callable[[], int]) -> None:
         """`highest` tells the highest number that other replicas have given, as far as known."""
+        self._link = link
         self._client = link.client
         self._counter = keys.chat_clients(room)
         self._secret_key = keys.chat_secret(room)
@@ -35,6 +38,7 @@ class Clients:
         self._others = highest
         self._own = 0
         self._secret = b""
+        self._stale = True
         self._turn = asyncio.Lock()
 
     @property
@@ -48,11 +52,14 @@ class Clients:
         Raises what the Redis client raises.
         """
         async with self._turn:  # whoever comes first gets the lower number
+            if not self._link.up:
+                raise ConnectionError("Redis is away, as whoever was first has found out")
             return await self._admit(token)
 
     async def _admit(self, token: str) -> tuple[str, bool]:
-        if not self._secret:
+        if self._stale:
             self._secret = await self._load()
+            self._stale = False
         name, _, proof = token.partition(".")
         if re.fullmatch(r"Client_[0-9]{1,15}", name) and hmac.compare_digest(
             proof.encode(), self._prove(name).encode()
@@ -64,7 +71,8 @@ class Clients:
         return f"Client_{number}", False
 
     async def _load(self) -> bytes:
-        await self._client.set(self._secret_key, secrets.token_hex(32), nx=True)
+        ours = self._secret or secrets.token_hex(32)
+        await self._client.set(self._secret_key, ours, nx=True)
         secret: bytes = await self._client.get(self._secret_key)
         return secret
 
@@ -76,5 +84,5 @@ class Clients:
         return hmac.new(self._secret, name.encode(), hashlib.sha256).hexdigest()[:32]
 
     def forget(self) -> None:
-        """Ask Redis anew for the secret, for it has lost its data."""
-        self._secret = b""
+        """Give Redis the secret back, for it has lost its data; unless another was quicker."""
+        self._stale = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from websockets.exceptions import ConnectionClosed
 
 from chassis.broadcast.connection import Connection
@@ -14,6 +16,10 @@ MAX_BYTES = 1024 * 1024
 """Bytes of a message at which the connection is closed with 1009."""
 
 
+TOGETHER = 64
+"""Messages after which others get their turn."""
+
+
 async def serve(connection: Connection) -> None:
     """Serve a connection until it ends; who does not read is not read either."""
     room = metrics.ECHO
@@ -22,7 +28,9 @@ async def serve(connection: Connection) -> None:
     connected.inc()
     try:
         while True:
-            for data, binary in await connection.messages():
+            for count, (data, binary) in enumerate(await connection.messages(), 1):
+                if count % TOGETHER == 0:
+                    await asyncio.sleep(0)
                 metrics.RECEIVED.labels(room).inc()
                 if not binary:
                     _check(data)

@@ -75,10 +75,8 @@ class Playground:
                     if len(data) > self._settings.message_bytes:
                         raise Parting(TOO_BIG)
                     # There is no word for "too fast" here; so who is too fast is slowed down.
-                    now = connection.loop.time()
-                    if not bucket.take(now):
-                        await asyncio.sleep(bucket.wait(now))
-                        bucket.take(connection.loop.time())
+                    while not bucket.take(now := connection.loop.time()):  # noqa: ASYNC110 # for time
+                        await asyncio.sleep(max(0.001, bucket.wait(now)))
                     self._say(data)
         except Parting as parting:
             await connection.part(parting.ending)

@@ -122,7 +122,10 @@ class Query:
 
 def query(path: str) -> Query:
     """Read the query of a request's path; what makes no sense is as if it were not there."""
-    fields = parse_qs(path.partition("?")[2], max_num_fields=16)
+    try:
+        fields = parse_qs(path.partition("?")[2], max_num_fields=16)
+    except ValueError:
+        fields = {}
     epoch, seq = (fields.get(name, [""])[0] for name in ("epoch", "seq"))
     resume = None
     if epoch or seq:

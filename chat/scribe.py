@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from chassis import keys, lifecycle
 from chassis.backoff import Backoff
 from chassis.lease import Lease
 from chassis.logs import Log
-from chassis.redis import BLOCK_MS, Link
+from chassis.redis import BLOCK_MS, Link, Unavailable
 
 from . import metrics, protocol
 from .journal import NOWHERE, Journal, read_entries
@@ -50,6 +51,11 @@ class Scribe:
 
     async def run(self, lease: Lease, stopped: asyncio.Event) -> None:
         """Write until `stopped`, and then what is left."""
+        # To stop while Redis is away loses nothing: the next scribe reads on from the file.
+        with contextlib.suppress(Unavailable):
+            await self._run(lease, stopped)
+
+    async def _run(self, lease: Lease, stopped: asyncio.Event) -> None:
         file = LogFile(self._path)
         if not await self._open(file, stopped):
             return

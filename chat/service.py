@@ -152,6 +152,8 @@ class Chat:
 
     def overdue(self, connection: Connection, now: float) -> Ending | None:
         """End a connection without a sign of life; ask for one in time."""
+        if connection.reading_paused:
+            return None  # whatever it says waits
         idle = self._settings.idle_timeout
         silent = now - connection.heard
         if silent >= idle:

@@ -86,7 +86,6 @@ class Wisdom:
             find=self._find,
             name=lambda piece: piece,
             do=self._do,
-            keep=True,
         )
         door = Door(
             dict.fromkeys(PATHS, MAX_BYTES),
@@ -146,7 +145,8 @@ class Wisdom:
     def _answer(self, path: str) -> Response:
         """Answer a plain GET: the page, or how many are listening."""
         if path == "/listening":
-            return ops.respond_json(HTTPStatus.OK, {"listening": self._presence.online})
+            known = self._presence.online if self._link.up else None
+            return ops.respond_json(HTTPStatus.OK, {"listening": known})
         return self._site.answer(path)
 
     # What the server asks

@@ -54,7 +54,7 @@ class Audience:
         """
         connections = self._connections
         listening = list(connections)
-        written = 0
+        written, size = 0, len(frames)
         for start in range(0, len(listening), CHUNK):
             if start:
                 await asyncio.sleep(0)
@@ -62,6 +62,7 @@ class Audience:
                 if connection in connections and connection.protocol.state is OPEN:
                     transport = connection.transport
                     transport.write(frames)
+                    connection.written += size
                     written += 1
                     if transport.get_write_buffer_size() > SLOW_BYTES:
                         self.cut_slow(connection)

@@ -15,7 +15,7 @@ from websockets.protocol import OPEN
 
 from chassis.websocket import BatchingServer
 
-from .endings import BY_CODE, LEFT, LOST, Ending
+from .endings import BY_CODE, FLOOD, LEFT, LOST, SLOW, Ending
 
 SLOW_BYTES = 1024 * 1024
 """Bytes that the kernel has not taken at which a client counts as too slow and is cut."""
@@ -42,10 +42,14 @@ class Connection(BatchingServer):
 
     INBOX_FRAMES = 64
     INBOX_BYTES = 256 * 1024
+    EXTRA_RATE = 100.0
+    EXTRA_BURST = 2_000.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unwritten = 0
+        self.written = 0
+        """Bytes of frames that were written, control frames left out."""
+        self._taken = 0
         self._stalled_since = 0.0
         self.pinged = 0.0
         """When a ping was last sent, on the event loop's clock."""
@@ -66,6 +70,18 @@ class Connection(BatchingServer):
         received = await self.receive()
         return [Message(data, place in self.binary) for place, data in enumerate(received)]
 
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes, and cut a client that does not read what they are answered with."""
+        super().data_received(data)
+        if self.unwritten > SLOW_BYTES:
+            self.cut(SLOW)
+
+    def flooded(self) -> None:
+        """Note why a client is dropped that sends too many control frames or fragments."""
+        if self.ending is None:
+            self.ending = FLOOD
+        super().flooded()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who wants to know that the connection is gone."""
         super().connection_lost(exc)
@@ -82,14 +98,16 @@ class Connection(BatchingServer):
     def write_frames(self, frames: bytes) -> None:
         """Write whole frames, unless the connection is closing; there is no flow control."""
         if self.protocol.state is OPEN:
+            self.written += len(frames)
             self.transport.write(frames)
 
     def stalled(self, now: float) -> bool:
         """Tell whether the kernel has taken nothing for too long; ask every second or so."""
         unwritten = self.unwritten
-        if unwritten < self._unwritten or unwritten == 0 or not self._stalled_since:
+        taken = self.written - unwritten
+        if taken > self._taken or unwritten == 0 or not self._stalled_since:
+            self._taken = taken
             self._stalled_since = now
-        self._unwritten = unwritten
         return now - self._stalled_since >= STALLED
 
     def ping_once(self, now: float) -> None:
@@ -120,8 +138,19 @@ class Connection(BatchingServer):
         self.write_frames(farewell)
         if self.unwritten > HOPELESS:
             self.abort()
-        with contextlib.suppress(ConnectionClosed):
-            await self.close(ending.code, ending.words)
+        # Closing waits for what is unwritten, and a client that does not read lets it wait.
+        cutting = self.loop.call_later((self.close_timeout or 0) + 0.2, self.abort)
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                await self.close(ending.code, ending.words)
+        finally:
+            cutting.cancel()
+
+    @property
+    def lingers(self) -> bool:
+        """Whether the closing handshake has taken longer than it may."""
+        deadline = self.close_deadline
+        return not self.open and (deadline is None or self.loop.time() > deadline)
 
     def ended(self) -> tuple[Ending, int, str]:
         """Tell how the connection has ended: the ending, the close code, and the reason given."""

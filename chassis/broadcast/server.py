@@ -29,6 +29,9 @@ SPREAD = 4.0
 EACH = 0.005
 """Seconds between two of them, if they are few."""
 
+LEFT_OVER = 0.5
+"""Seconds for which what remains of closed connections is waited for."""
+
 UNSILENT = 30.0
 """Seconds that sent bytes may stay unacknowledged by the client's machine."""
 
@@ -129,6 +132,8 @@ class Server:
             for connection in list(sockets.all_connections):
                 assert isinstance(connection, Connection)
                 if not connection.open:
+                    if connection.lingers:
+                        connection.abort()
                     continue
                 if connection.stalled(now):
                     self._host.cut_slow(connection)
@@ -157,3 +162,8 @@ class Server:
             await asyncio.sleep(pause)
         if closing:
             await asyncio.wait(closing)
+        # What is left has not finished its handshake, and could take its time.
+        if sockets.handler_tasks:
+            await asyncio.wait(sockets.handler_tasks, timeout=LEFT_OVER)
+        for task in sockets.handler_tasks:
+            task.cancel()

@@ -176,6 +176,7 @@ async def test_redis_may_be_full(redis: Server, start: Stack) -> None:
 
         before = refused()
         await eventually(lambda: refused() > before + 5, "Redis refuses")
+        assert not any(service.ready for service in replicas), "renewals do not hide it"
         redis.configure("maxmemory", "0")
         await all_have_heard(wolves, 2)
         check(redis, wolves)

@@ -57,6 +57,8 @@ class LogFile:
         self._visible = -1
         self._end = 0
         """Where in the hidden file the last record ends."""
+        self._size = 0
+        """Bytes of the visible file, as this process has left it."""
         self._made_up = b""
         """What the visible file has and the hidden one has not."""
         self.broken: Path | None = None
@@ -92,14 +94,16 @@ class LogFile:
             return
         data = BETWEEN.join(records)
         try:
-            if not self.path.exists():
+            if self._hidden < 0 or self._touched():
                 self._forget()
-                self._create(data)
-                return
-            if self._hidden < 0:
+                self._last()  # mends what other hands may have left
+                if not self.path.exists():
+                    self._create(data)
+                    return
                 self._copy()
             added = self._made_up + BETWEEN + data
             self._write(added)
+            self._size = self._end + len(added) + len(END)
             if self._show():
                 self._swap(len(added), BETWEEN + data)
             else:
@@ -118,6 +122,14 @@ class LogFile:
 
     # Appending
 
+    def _touched(self) -> bool:
+        """Tell whether other hands have replaced, cut or removed the visible file."""
+        try:
+            seen = self.path.stat()
+        except FileNotFoundError:
+            return True
+        return seen.st_size != self._size or seen.st_ino != os.fstat(self._visible).st_ino
+
     def _create(self, data: bytes) -> None:
         """Make the visible file, whole with its first records."""
         with self._next.open("wb") as file:
@@ -129,7 +141,8 @@ class LogFile:
         shutil.copyfile(self.path, self._next)
         self._hidden = os.open(self._next, os.O_RDWR)
         self._visible = os.open(self.path, os.O_RDWR)
-        self._end = os.fstat(self._hidden).st_size - len(END)
+        self._size = os.fstat(self._hidden).st_size
+        self._end = self._size - len(END)
         self._made_up = b""
 
     def _write(self, added: bytes) -> None:

@@ -128,6 +128,34 @@ def test_a_file_that_is_no_log_is_put_aside(tmp_path: Path) -> None:
     log.close()
 
 
+@pytest.mark.parametrize(
+    ("left", "kept"),
+    [
+        (b"", []),
+        (b"[]", []),
+        (b"[\n%s\n]\n" % record(7), [7]),
+        (b"[\n%s,\n%s" % (record(7), record(8)[:5]), [7]),
+    ],
+)
+@pytest.mark.parametrize("replaced", [False, True])
+def test_other_hands_may_touch_the_log(
+    tmp_path: Path, left: bytes, kept: list[int], replaced: bool
+) -> None:
+    """A log that somebody cut or replaced while it is written would be unreadable from then on."""
+    path = tmp_path / "messages.json"
+    log = LogFile(path)
+    log.open()
+    for seq in (1, 2, 3):
+        log.append([record(seq)])
+    if replaced:
+        path.unlink()
+    path.write_bytes(left)
+    for seq in (10, 11, 12):
+        log.append([record(seq)])
+        assert written(path) == [*kept, *range(10, seq + 1)]
+    log.close()
+
+
 def test_a_log_that_was_taken_away_begins_anew(tmp_path: Path) -> None:
     """Who removes the log to begin a new one would get it back, or get none."""
     path = tmp_path / "messages.json"

@@ -70,8 +70,14 @@ class Dispatcher:
         """Deliver batches that were published one after the other."""
         parcels = [unpack(payload) for payload in messages]
         self.highest = max(self.highest, *(parcel.highest for parcel in parcels))
-        records = self._fresh([record for parcel in parcels for record in parcel.records])
+        records = [record for parcel in parcels for record in parcel.records]
         assert self.position is not None
+        for record in records:
+            if record.position <= self.position and self._tail.contradicts(record):
+                # A server without our latest records has taken over and given their numbers again.
+                self._break(record.position)
+                break
+        records = self._fresh(records)
         if not consecutive(self.position, records):
             await self._fill("gap")
             # What the log does not have (any longer) has been heard, at least.

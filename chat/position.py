@@ -77,6 +77,13 @@ class Tail:
             self._size -= len(gone.data)
             self.floor = gone.position
 
+    def contradicts(self, record: Record) -> bool:
+        """Tell whether another record is here in the place of this one."""
+        for known in reversed(self._records):
+            if known.position <= record.position:
+                return known.position == record.position and known.data != record.data
+        return False
+
     def covers(self, position: Position) -> bool:
         """Tell whether every shown record after `position` is here."""
         return position >= self.floor and position.epoch == self.floor.epoch

@@ -184,3 +184,34 @@ def test_the_dispatcher_leaves_no_silent_hole(script: list[tuple[int, str]]) -> 
             at = shown.index(item)
             assert at == last + 1 or announced, (item, last)
             last, announced = at, False
+
+
+def test_numbers_given_twice_are_noticed() -> None:
+    """After a failover that lost a record two replicas' clients would read different things."""
+    journal: Any = _Journal()
+    delivered: list[Record | str] = []
+
+    async def deliver(batch: list[Record], _sent: float | None) -> None:
+        delivered.extend(batch)
+
+    class _Log:
+        def warning(self, *_: object, **__: object) -> None: ...
+
+    log: Any = _Log()
+    dispatcher = Dispatcher(
+        journal, Tail(1000, 1_000_000), log,
+        wanted=0, deliver=deliver, broken=lambda: delivered.append("broken"),
+    )  # fmt: skip
+    one, two, three, four = (
+        Record(Position(1, seq), True, text)
+        for seq, text in ((1, b"one"), (2, b"two"), (2, b"three"), (3, b"four"))
+    )
+
+    async def play() -> None:
+        await dispatcher._start()
+        for records in ([one, two], [one, two], [three], [four], [three, four]):
+            await dispatcher.heard([parcel(records)])
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(play())
+    assert delivered == [one, two, "broken", three, four]

@@ -20,6 +20,10 @@ BEAT = 1.0
 HOLDS = 10.0
 """Seconds for which a silent replica's clients still count."""
 
+MOURNED = 3.0
+"""Seconds, by our own clock, for which an entry must have run out before it is removed: after an
+outage, or when Redis' clock is set forward, everybody looks dead until the next sign of life."""
+
 
 class Presence:
     """Shows this replica's clients to the others, in the hash `key`; `gauge` shows them all.
@@ -50,8 +54,8 @@ class Presence:
         self._gone = gone
         self._beat = link.client.register_script(_PRESENCE)
         self._gauge = gauge
-        self._last = 0.0
-        self._regular_since = 0.0
+        self._silent: dict[bytes, tuple[bytes, float]] = {}
+        """Entries that have run out, and since when they have been seen so."""
         self.online = 0
         self.refresh = False
         """Whether somebody here does not know the count yet."""
@@ -71,22 +75,30 @@ class Presence:
     async def beat(self, now: float) -> None:
         """Show once, and count."""
         entry = f"{self._count()} {' '.join(self._names())}"
-        # After an outage everybody looks dead. Only who was never away may bury others.
-        if now - self._last > 3 * BEAT:
-            self._regular_since = now
-        bury = now - self._regular_since > HOLDS
         total, silent = await self._beat(
-            keys=[self._key],
-            args=[self._instance, int(HOLDS * 1000), entry, int(bury)],
+            keys=[self._key], args=[self._instance, int(HOLDS * 1000), entry]
         )
-        self._last = now
-        if silent and self._gone:
-            self._gone(silent.decode().split())
+        await self._bury(dict(zip(silent[::2], silent[1::2], strict=True)), now)
         self._gauge.set(total)
         if total != self.online or self.refresh:
             self.online, self.refresh = int(total), False
             if self._changed:
                 await self._changed(self.online)
+
+    async def _bury(self, silent: dict[bytes, bytes], now: float) -> None:
+        """Remove entries that have run out for long enough, and tell of their clients once."""
+        known = self._silent
+        self._silent = {
+            instance: known[instance] if known.get(instance, ("",))[0] == value else (value, now)
+            for instance, value in silent.items()
+        }
+        for instance, (value, since) in list(self._silent.items()):
+            if now - since < MOURNED:
+                continue
+            del self._silent[instance]
+            # Several replicas may come to this; one of them removes it.
+            if await self._link.client.hdel(self._key, instance) and self._gone:
+                self._gone(value.decode().split()[2:])
 
     async def who(self) -> list[str]:
         """List everybody by name, in order of their numbers; raises what Redis' client does."""

@@ -7,20 +7,17 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvloop
 from websockets.asyncio.client import connect
 from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import serve
 from websockets.client import ClientProtocol
 from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
-    InvalidHandshake,
 )
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol
@@ -28,22 +25,7 @@ from websockets.uri import parse_uri
 
 from chassis import websocket
 from chassis.websocket import WRITE_LIMIT, BatchingClient, BatchingServer, dial
-
-DEADLINE = 10.0
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Run a coroutine to its end; services use uvloop, and the loops' transports differ."""
-    factory = uvloop.new_event_loop if request.param == "uvloop" else None
-
-    def run(scenario: Coroutine[Any, Any, None]) -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(scenario, 3 * DEADLINE))
-
-    return run
+from tests.support.peers import DEADLINE, Run, peer
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -52,21 +34,6 @@ async def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
         await asyncio.sleep(0.002)
-
-
-@contextlib.asynccontextmanager
-async def peer(handle: Callable[[BatchingServer], Awaitable[None]]) -> AsyncIterator[str]:
-    """Serve with `handle`; yields the URL."""
-
-    async def handler(connection: Any) -> None:
-        await handle(connection)
-
-    async with serve(
-        handler, "127.0.0.1", 0, create_connection=BatchingServer, compression=None,
-        max_size=websocket.MAX_MESSAGE, ping_interval=None, close_timeout=0.1,
-    ) as server:  # fmt: skip
-        port = next(iter(server.sockets)).getsockname()[1]
-        yield f"ws://127.0.0.1:{port}/"
 
 
 def texts(count: int) -> list[bytes]:
@@ -436,85 +403,3 @@ def test_the_insides_of_websockets() -> None:
     ]  # fmt: skip
     assert "process_event" in vars(Connection)
     assert "data_received" in vars(Connection)
-
-
-@pytest.mark.parametrize(
-    "location",
-    [
-        "https://example.org/login",
-        "ws://127.0.0.1:99999/",
-        "ws://[::1/",
-        "ws://a..b/",
-        "ws://127.0.0.1/#part",
-        "/\r\nLocation: /two",
-    ],
-)
-def test_a_redirect_to_nonsense_is_a_refusal(run: Run, location: str) -> None:
-    """A peer could end a whole service, with all its other connections, by an odd answer."""
-
-    async def scenario() -> None:
-        async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-            writer.write(answer.encode())
-            await writer.drain()
-            writer.close()
-
-        async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            with pytest.raises((InvalidHandshake, OSError)):
-                async with dial(f"ws://127.0.0.1:{port}/"):
-                    pass
-
-    run(scenario())
-
-
-def test_a_stop_ends_a_handshake(run: Run) -> None:
-    """A peer that takes its time would hold up the end of a service."""
-
-    async def scenario() -> None:
-        asked = asyncio.Event()
-        stop = asyncio.Event()
-
-        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            asked.set()
-            await reader.read()
-            writer.close()
-
-        async def connecting(port: int) -> None:
-            async with dial(f"ws://127.0.0.1:{port}/", stop=stop, open_timeout=3600):
-                pass
-
-        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-            task = asyncio.ensure_future(connecting(server.sockets[0].getsockname()[1]))
-            await asked.wait()
-            stop.set()
-            with pytest.raises(ConnectionAbortedError):
-                await task
-
-    run(scenario())
-
-
-@pytest.mark.parametrize("kind", ["pings", "fragments"])
-def test_a_flood_of_what_is_no_message_is_cut(
-    kind: str, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A peer could keep a service busy, and fill its memory, with frames that no inbox counts."""
-    monkeypatch.setattr(websocket._Batching, "EXTRA_BURST", 1000)
-    frames = b"\x89\x00" if kind == "pings" else b"\x00\x00"
-
-    async def scenario() -> None:
-        async def flood(connection: BatchingServer) -> None:
-            if kind == "fragments":
-                connection.transport.write(b"\x01\x00")
-            while connection.protocol.state is OPEN:
-                connection.transport.write(frames * 500)
-                await asyncio.sleep(0.001)
-
-        async with peer(flood) as url, dial(url) as client:
-            with pytest.raises(ConnectionClosed):
-                await client.receive()
-            assert len(client._fragments) < 2000
-
-    run(scenario())

@@ -2,7 +2,8 @@
 
 The stream `raw` tells how many *entries* it holds, and an entry is a batch of one frame or of
 thousands. So the line remembers how many frames each of its entries has, and forgets those that
-the orderer has seen. In `ordered` ids tell how far apart two positions are. Pure.
+the orderer has seen. In `ordered` ids tell how far apart two positions are, but only within an
+epoch: while the slowest sink is in an older one, what is written is added up instead. Pure.
 """
 
 from __future__ import annotations
@@ -26,17 +27,26 @@ class Backlog:
         self.unchecked = 0
         """Frames written since `seen()` was last told."""
         self._entries: deque[tuple[tuple[int, int], int]] = deque()
+        self._older = False
+        self._most = 0
 
     @property
     def waiting(self) -> int:
-        """All frames that wait."""
-        return self.frames + self.unsent
+        """All frames that wait; at most so many while the slowest sink is in an older epoch."""
+        return self._most if self._older else self.frames + self.unsent
+
+    @property
+    def oldest(self) -> bytes | None:
+        """The first entry that the orderer has not read."""
+        return b"%d-%d" % self._entries[0][0] if self._entries else None
 
     def wrote(self, entry: bytes, frames: int) -> None:
         """Count a batch that was written as `entry`; entries come in the order of their ids."""
-        self._entries.append((_order(entry), frames))
+        if frames:
+            self._entries.append((_order(entry), frames))
         self.frames += frames
         self.unchecked += frames
+        self._most += frames
 
     def seen(self, entry: bytes) -> None:
         """Forget the batches up to and including `entry`, the last that the orderer has read."""
@@ -45,6 +55,19 @@ class Backlog:
         while entries and entries[0][0] <= upto:
             self.frames -= entries.popleft()[1]
         self.unchecked = 0
+
+    def lost(self, first: bytes | None) -> None:
+        """Forget the batches before `first`, the first that `raw` still has; None: it has none."""
+        entries = self._entries
+        while entries and (first is None or entries[0][0] < _order(first)):
+            self.frames -= entries.popleft()[1]
+
+    def sent(self, unsent: int, older: bool) -> None:
+        """Learn of `unsent` frames in the epoch, and whether older epochs have any besides."""
+        self.unsent = unsent
+        waiting = self.frames + unsent
+        self._most = max(self._most, waiting) if older else waiting
+        self._older = older
 
 
 def unsent(epoch: bytes, following: bytes, after: bytes | None) -> int:

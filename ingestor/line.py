@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from chassis import keys
 from chassis.backoff import Backoff
+from chassis.lease import Lease
 from chassis.lifecycle import NotDrained, end, until
 from chassis.logs import Log
 from chassis.names import Peer
@@ -56,16 +58,19 @@ class Line:
         self._log = log
         self._backlog = Backlog()
         self._raw = keys.raw(peer.feed)
+        self._paused = False
+        self._noting = asyncio.Lock()
+        """Held while a note is made, so that the last one written is the one that is true."""
 
     # From start to stop --------------------------------------------------------------------
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, lease: Lease, stop: asyncio.Event) -> None:
         """Keep the line connected and its frames written until `stop`, then drain."""
         try:
             await self._link.patiently(self._announce)
             backoff = Backoff(0.1, 10.0)
             while not stop.is_set():
-                ending = await self._connect_once(backoff, stop)
+                ending = await self._connect_once(backoff, lease, stop)
                 self.metrics.ended[ending].inc()
                 if not stop.is_set():
                     await until(stop, backoff.delay())
@@ -91,27 +96,30 @@ class Line:
             cursor = entries[-1][0]
         self._backlog = backlog
 
-    async def _connect_once(self, backoff: Backoff, stop: asyncio.Event) -> str:
+    async def _connect_once(self, backoff: Backoff, lease: Lease, stop: asyncio.Event) -> str:
         """Connect, receive until the connection ends or `stop`; returns how it ended."""
         try:
             # A paused reader sees no pongs, so pings must not time out: `_watch` sees to that.
             async with dial(
-                self.peer.url, ping_interval=PING_EVERY, ping_timeout=None
+                self.peer.url, stop=stop, ping_interval=PING_EVERY, ping_timeout=None
             ) as connection:
                 backoff.succeeded()
-                return await self._receive(connection, stop)
+                return await self._receive(connection, lease, stop)
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
+            if stop.is_set():
+                return "stopped"
             self._log.warning("no connection", line=self.peer.name, error=_words(error))
             return "refused"
 
-    async def _receive(self, connection: BatchingClient, stop: asyncio.Event) -> str:
+    async def _receive(self, connection: BatchingClient, lease: Lease, stop: asyncio.Event) -> str:
         """Write down the connection's frames between two notes, of its begin and its end."""
         name = secrets.token_hex(4)
+        held = lease.value
         await self._note(name, keys.CONNECTED)
         self.connected = True
         self.metrics.connected.set(1)
         self._log.info("connected", feed=self.peer.feed, line=self.peer.name)
-        watch = asyncio.ensure_future(self._watch(connection, stop))
+        watch = asyncio.ensure_future(self._watch(connection, name, lease, held, stop))
         ending = "stopped"
         try:
             while True:
@@ -133,17 +141,25 @@ class Line:
                     reason=closed.rcvd.reason if closed.rcvd else _words(closed), ending=ending,
                 )  # fmt: skip
         finally:
-            await end(watch)
+            async with self._noting:
+                await end(watch)
             self.connected = False
             self.metrics.connected.set(0)
         await self._note(name, keys.DISCONNECTED)
         return ending
 
-    async def _watch(self, connection: BatchingClient, stop: asyncio.Event) -> bool:
+    async def _watch(
+        self, connection: BatchingClient, name: str, lease: Lease, held: str, stop: asyncio.Event
+    ) -> bool:
         """End the connection at `stop`, or when nothing is heard; tell whether it was silence."""
         limit = self._settings.idle_timeout
         while not await until(stop, min(1.0, limit / 4)):
+            # While the lease had run out, the orderer may have presumed the line dead.
+            value = lease.value
+            if value and value != held and await self._try(self._reassure(name)):
+                held = value
             await self._look()
+            await self._try(self._look_for_loss())
             silence = asyncio.get_running_loop().time() - connection.heard
             if silence > limit and not connection.reading_paused:
                 self._log.warning("silent line", line=self.peer.name, seconds=round(silence, 1))
@@ -190,11 +206,22 @@ class Line:
 
     async def _note(self, connection: str, event: bytes) -> None:
         """Write down a change of the connection, in its place among the frames."""
-        values = [
+        async with self._noting:
+            await self._append(self._event(connection, event), 0)
+            self._paused = event == keys.PAUSED
+
+    async def _reassure(self, connection: str) -> None:
+        """Write down that the connection still stands, unless its feed is paused."""
+        async with self._noting:
+            if not self._paused:
+                values = self._event(connection, keys.RESUMED)
+                await self._link.client.execute_command("XADD", self._raw, "*", *values)
+
+    def _event(self, connection: str, event: bytes) -> list[Any]:
+        return [
             keys.T, time.time_ns() // 1000, keys.LINE, self.peer.name,
             keys.CONN, connection, keys.EVENT, event,
         ]  # fmt: skip
-        await self._append(values, 0)
 
     async def _without_oversized(self, frames: list[bytes]) -> list[bytes]:
         """Park the frames that are too large; returns the others."""
@@ -240,14 +267,20 @@ class Line:
 
     async def _look(self) -> None:
         """Learn how far the orderer and the sinks are, and see that the feed is still known."""
+        await self._try(self._measure())
+        self.metrics.backlog.set(self._backlog.waiting)
+
+    async def _try(self, job: Coroutine[Any, Any, None]) -> bool:
+        """Do what may fail for now, and tell whether it did not."""
         try:
-            await self._measure()
+            await job
         except Exception as error:
             reason = transient(error)
             if reason is None:
                 raise
             self._link.failed(error, reason)
-        self.metrics.backlog.set(self._backlog.waiting)
+            return False
+        return True
 
     async def _measure(self) -> None:
         feed = self.peer.feed
@@ -256,14 +289,26 @@ class Line:
         fields = [keys.ORDER_SEEN, keys.ORDER_EPOCH, keys.ORDER_NEXT]
         seen, epoch, following = await client.hmget(keys.order(feed), fields)
         self._backlog.seen(seen or b"0-0")
-        if not following:
+        if epoch is None:
+            self._backlog.sent(0, False)
             return
+        ordered = keys.ordered(feed)
         after = await client.get(keys.slowest(feed))
+        older = False
         if after is None or after.partition(b"-")[0] != epoch:
+            beyond = await client.xrange(ordered, b"(" + after if after else "-", "+", count=1)
+            older = bool(beyond) and int(beyond[0][0].partition(b"-")[0]) < int(epoch)
             # No sink has come to this epoch yet: all that is there of it waits.
-            oldest = await client.xrange(keys.ordered(feed), epoch + b"-0", "+", count=1)
+            oldest = await client.xrange(ordered, epoch + b"-0", "+", count=1)
             after = oldest[0][0] if oldest else None
-        self._backlog.unsent = unsent(epoch, following, after)
+        self._backlog.sent(unsent(epoch, following, after), older)
+
+    async def _look_for_loss(self) -> None:
+        """Forget the entries that `raw` no longer has although the orderer has not read them."""
+        oldest = self._backlog.oldest
+        if oldest is not None:
+            found = await self._link.client.xrange(self._raw, oldest, "+", count=1)
+            self._backlog.lost(found[0][0] if found else None)
 
 
 def _cut(frames: list[bytes], start: int) -> list[bytes]:

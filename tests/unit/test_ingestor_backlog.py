@@ -57,6 +57,40 @@ def test_waiting_is_both_sides_of_the_orderer() -> None:
     assert backlog.waiting == 7
 
 
+def test_what_is_lost_does_not_wait() -> None:
+    """After a loss of data the feed would be held back for ever, or no more at all."""
+    assert Backlog().oldest is None
+    backlog = Backlog()
+    backlog.wrote(b"9-0", 0)
+    for entry, frames in ((b"9-7", 1), (b"10-0", 2), (b"11-0", 4)):
+        backlog.wrote(entry, frames)
+    assert backlog.oldest == b"9-7"
+    backlog.lost(b"9-7")
+    assert backlog.waiting == 7
+    backlog.lost(b"11-0")
+    assert (backlog.waiting, backlog.oldest) == (4, b"11-0")
+    backlog.lost(None)
+    assert backlog.waiting == 0
+
+
+def test_what_is_written_adds_up_while_a_sink_is_in_an_older_epoch() -> None:
+    """Epochs that a sink has not come to would not count, or still count when it is through."""
+    backlog = Backlog()
+    backlog.wrote(b"1-0", 5)
+    backlog.sent(10, older=False)
+    backlog.wrote(b"2-0", 5)
+    backlog.seen(b"2-0")
+    assert backlog.waiting == 10
+    backlog.sent(1, older=True)
+    assert backlog.waiting == 20
+    backlog.wrote(b"3-0", 7)
+    backlog.seen(b"3-0")
+    backlog.sent(0, older=True)
+    assert backlog.waiting == 27
+    backlog.sent(3, older=False)
+    assert backlog.waiting == 3
+
+
 @pytest.mark.parametrize(
     ("epoch", "following", "after", "expected"),
     [

@@ -1,0 +1,82 @@
+"""The ingestor when it must wait, for room or for a peer, and when it was frozen itself."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from tests.support import streams
+from tests.support.servers import Server
+from tests.support.stack import Stack
+from tests.support.streams import frame, frames
+from tests.support.waiting import settled, until
+
+pytestmark = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
+
+
+@pytest.mark.parametrize("behind", ["the orderer", "the sinks"])
+def test_a_pause_ends_when_redis_loses_its_data(redis: Server, start: Stack, behind: str) -> None:
+    """A paused feed would wait for ever for messages that are not there any more."""
+    if behind == "the sinks":
+        streams.write_run(redis.client, frames([1]))
+        redis.client.hset("order:{default}", mapping={"epoch": 1, "next": 1_000_000})
+    feed = start.feed(frames(range(1, 50_001)))
+    ingestor = start.ingestor(feed.url, INGESTOR_BACKLOG=1000)
+    until(lambda: ingestor.metric("ingestor_paused") == 1, "paused")
+    if behind == "the sinks":
+        redis.client.hset("order:{default}", "seen", streams.raw(redis.client)[-1].entry)
+        until(lambda: ingestor.metric("ingestor_backlog") == 999_998, "only the sinks are behind")
+    assert ingestor.metric("ingestor_paused") == 1
+    redis.client.flushall()
+    until(lambda: streams.raw_frames(redis.client), "the feed goes on")
+
+
+def test_sigterm_does_not_wait_for_a_handshake(redis: Server, start: Stack) -> None:
+    """A feed's server that hangs would hold up every stop of the ingestor, until it is killed."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ingestor = start.ingestor(f"ws://127.0.0.1:{silent.getsockname()[1]}/raw-messages")
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(65536).startswith(b"GET ")
+            began = time.monotonic()
+            assert ingestor.terminate() == 0
+            assert time.monotonic() - began < 5
+    assert not ingestor.events("no connection")
+
+
+def test_a_line_that_was_frozen_is_connected_again(redis: Server, start: Stack) -> None:
+    """A gap would never be given up on a line that was presumed dead and then is silent."""
+    feed = start.feed()
+    ingestor = start.ingestor(feed.url)
+    orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=1)
+    until(lambda: feed.connected, "connected")
+    feed.send(frame(1), frame(3))
+    until(lambda: streams.ordered_ids(redis.client) == [1], "2 is awaited")
+    ingestor.freeze()
+    orderer.wait_for("line without an ingestor")
+    assert streams.ordered_ids(redis.client) == [1]
+    ingestor.thaw()
+    until(lambda: streams.ordered_ids(redis.client) == [1, 3], "2 is given up")
+    assert feed.attempts == 1
+
+
+def test_older_epochs_count_in_the_backlog(redis: Server, start: Stack) -> None:
+    """A feed that numbers anew all the time would fill Redis while an endpoint is stuck."""
+    simulator = start.simulator(RATE=0, RESTART_EVERY=3000)
+    endpoint = start.endpoint(reading=False)
+    ingestor, *_ = start.relay(
+        simulator.feed_url,
+        endpoint.url,
+        INGESTOR_BACKLOG=5000,
+        ORDERER_FIRST_ID=1,
+        PUBLISHER_STUCK_TIMEOUT=3600,
+    )
+    until(lambda: int(streams.order(redis.client).get("epoch", 0)) > 1, "it numbers anew")
+    received = settled(lambda: ingestor.metric("ingestor_frames_total"), "the feed")
+    assert ingestor.metric("ingestor_paused") == 1
+    # The backlog, what the inbox holds besides, and what the endpoint's buffers have taken.
+    assert len(streams.ordered_frames(redis.client)) < 5000 + 8192 + 12_000
+    endpoint.read(True)
+    until(lambda: ingestor.metric("ingestor_frames_total") > received + 20_000, "it goes on")

@@ -16,16 +16,16 @@
 --
 -- Returns {'done', ledger ids...}; {'done before'} when this very commit was made already and
 -- only its reply was lost; {'lost'} when this is not the numbering that was loaded, since Redis
--- lost its data; {'fenced'} when the lease is another's; {'moved'} when the output does not end
--- where the run begins.
+-- lost its data; {'fenced'} when the lease is another's; {'moved'} when it is ours and yet the
+-- output does not end where the run begins, since Redis came back without what it wrote last.
 --
 -- Ids have up to 19 digits, more than a Lua number holds, so they stay strings here. Redis checks
 -- for memory before a script's first write: out of memory, nothing is written.
 local saved = redis.call('HMGET', KEYS[2], 'incarnation', 'epoch', 'next', 'commit')
 if saved[4] == ARGV[11] then return {'done before'} end
 if saved[1] ~= ARGV[2] then return {'lost'} end
-if saved[2] ~= ARGV[3] or saved[3] ~= ARGV[4] then return {'moved'} end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end
+if saved[2] ~= ARGV[3] or saved[3] ~= ARGV[4] then return {'moved'} end
 
 local at = 13
 local runs = tonumber(ARGV[at])

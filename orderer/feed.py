@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -46,6 +46,9 @@ TRIM_EVERY = 0.2
 
 TELL_EVERY = 1.0
 """Seconds between notes on the state in memory."""
+
+UNNAMED = b"?"
+"""Stands for the line and the connection of an entry that does not name them."""
 
 PARK_AT_ONCE = 100
 """Rejected frames kept for inspection of any one read; all are counted."""
@@ -144,11 +147,16 @@ class Feed:
         await self.publish()
         await self._housekeeping()
 
-    async def catch_up(self) -> None:
-        """Read all that the input holds now, publishing nothing yet."""
+    async def catch_up(self, hole: tuple[int, int | None] | None = None) -> None:
+        """Read all that the input holds now, publishing nothing yet.
+
+        With `hole`, an epoch and a `next`, stop where the buffer is full and waits there.
+        """
         while entries := await self._read(wait=False):
             for entry, values in entries:
                 await self.take_in(entry, values)
+                if self.reorder.full and (self.reorder.epoch, self.reorder.next) == hole:
+                    return
 
     # Reading -------------------------------------------------------------------------------
 
@@ -177,6 +185,7 @@ class Feed:
         self.cursor = entry
         now = self.clock.entry(entry, time.monotonic())
         received, line, connection, event, frames = _unpack(entry, values)
+        frames_came = bool(frames)
         replayed = self._replaying and position(entry) <= position(self.seen)
         self._replaying = replayed
         if self._begun:
@@ -188,7 +197,12 @@ class Feed:
         reorder = self.reorder
         reorder.begin(batch)
         if event:
-            self._line_changed(line.decode(), connection.decode(), event)
+            try:
+                self._line_changed(line.decode(), connection.decode(), event)
+            except UnicodeDecodeError:
+                self._reject("json", UNNAMED, b" ".join(values), batch)  # not from an ingestor
+        elif frames_came:
+            self._line_proved(line, connection)
         accept = reorder.accept
         field = self.settings.id_field
         for frame in frames:
@@ -212,6 +226,23 @@ class Feed:
                 self.reorder.reconnected()
         elif self._connections.get(line, connection) == connection:
             self.clock.disconnected(line)
+
+    def _line_proved(self, line: bytes, connection: bytes) -> None:
+        """Believe frames that their connection lives, though its line was presumed dead.
+
+        While another connection of the line is known to live, it is the newer one: these frames
+        come after its beginning.
+        """
+        # As long as nobody has told about any line, time counts without.
+        if not self.clock.told or connection == UNNAMED:
+            return
+        try:
+            name, alive = line.decode(), connection.decode()
+        except UnicodeDecodeError:
+            return
+        if name not in self.clock.lines or name not in self._connections:
+            self._connections[name] = alive
+            self.clock.connected(name)
 
     def _reject(self, reason: str, line: bytes, frame: bytes, batch: Batch) -> None:
         self.metrics.fates["rejected"].inc()
@@ -334,21 +365,26 @@ class Feed:
             return
         self._trimmed = now
         self._update_gauges()
-        jobs: list[Callable[[], Any]] = [lambda: self.journal.trim(self._checkpoint[0])]
-        if self._park:
-            parked, self._park = self._park, []
-            jobs.append(lambda: self.journal.park(parked))
+        await self._attempt(lambda: self.journal.trim(self._checkpoint[0]))
+        await self.park()
         if now - self._told >= TELL_EVERY:
             self._told = now
-            jobs.append(lambda: self.journal.tell(self.status()))
-        for job in jobs:
-            try:
-                await job()
-            except Exception as error:
-                reason = transient(error)
-                if reason is None:
-                    raise
-                self._link.failed(error, reason)
+            await self._attempt(lambda: self.journal.tell(self.status()))
+
+    async def park(self) -> None:
+        """Keep rejected frames for inspection."""
+        if self._park:
+            parked, self._park = self._park, []
+            await self._attempt(lambda: self.journal.park(parked))
+
+    async def _attempt(self, job: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await job()
+        except Exception as error:
+            reason = transient(error)
+            if reason is None:
+                raise
+            self._link.failed(error, reason)
 
     def _update_gauges(self) -> None:
         metrics, reorder, timeout = self.metrics, self.reorder, self.timeout
@@ -392,7 +428,7 @@ class Feed:
 
 def _unpack(entry: bytes, values: list[bytes]) -> tuple[int, bytes, bytes, bytes, list[bytes]]:
     """Take an entry of the input apart: time (µs), line, connection, event, frames."""
-    if values[0:6:2] == [keys.T, keys.LINE, keys.CONN] and len(values) > 6:
+    if values[0:6:2] == [keys.T, keys.LINE, keys.CONN] and len(values) > 6 and _is_time(values[1]):
         if values[6] == keys.EVENT:
             return int(values[1]), values[3], values[5], values[7], []
         return int(values[1]), values[3], values[5], b"", values[7::2]
@@ -400,6 +436,10 @@ def _unpack(entry: bytes, values: list[bytes]) -> tuple[int, bytes, bytes, bytes
     fields = dict(zip(values[0::2], values[1::2], strict=True))
     frames = [value for field, value in fields.items() if field.isdigit()]
     time_field = fields.get(keys.T, b"")
-    received = int(time_field if time_field.isdigit() else entry.partition(b"-")[0] + b"000")
-    line, connection = fields.get(keys.LINE, b"?"), fields.get(keys.CONN, b"?")
+    received = int(time_field if _is_time(time_field) else entry.partition(b"-")[0] + b"000")
+    line, connection = fields.get(keys.LINE, UNNAMED), fields.get(keys.CONN, UNNAMED)
     return received, line, connection, fields.get(keys.EVENT, b""), frames
+
+
+def _is_time(field: bytes) -> bool:
+    return field.isdigit() and len(field) <= 18

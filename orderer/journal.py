@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from itertools import accumulate, groupby
+from itertools import accumulate, count, groupby
 from typing import Any
 
 import orjson
@@ -17,9 +17,17 @@ from chassis import keys, times
 from chassis.lease import Lease
 from chassis.redis import Link
 
-from .runs import Cause, Gap, Output, Run
+from .runs import Cause, Epoch, Gap, Output, Run
 
 COMMIT_LUA = resources.files(__package__).joinpath("commit.lua").read_text()
+
+# The input is no key of the script but an argument: the keys of a script must be writable in every
+# way, and an orderer may only read and trim its input.
+TRIM_LUA = """
+if redis.call('HGET', KEYS[1], 'raw') ~= ARGV[1] then return 0 end
+return redis.call('XTRIM', ARGV[2], 'MINID', '=', ARGV[1])
+"""
+"""Trim, unless Redis came back with an older checkpoint, which needs what is to go."""
 
 RUN_MESSAGES = 1000
 """Messages in one entry of the output; Lua passes on a few thousand values at most."""
@@ -44,12 +52,16 @@ REJECTED_BYTES = 4096
 """Bytes of a rejected frame that are kept."""
 
 
+_SERIALS = count(1)
+"""Numbers for commits, those of all journals of this process, as two may share a lease."""
+
+
 class Lost(Exception):
-    """Redis has lost the numbering; begin anew."""
+    """Redis has lost the numbering, or the end of it; begin anew."""
 
 
 class Superseded(Exception):
-    """This orderer may not write: its lease or its view of the output is out of date."""
+    """This orderer may not write: its lease is another's."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,8 @@ class Journal:
         self._link = link
         self._lease = lease
         self._commit = link.client.register_script(COMMIT_LUA)
+        self._trim = link.client.register_script(TRIM_LUA)
         self._keys = [lease.key, keys.order(feed), keys.ordered(feed), keys.gaps(feed)]
-        self._serial = 0
         self._incarnation = b""
         self._epoch = b""
         self._next = b""
@@ -121,9 +133,15 @@ class Journal:
         )
 
     async def lost(self) -> bool:
-        """Tell whether Redis has lost the numbering that this journal continues."""
-        found = await self._link.client.hget(keys.order(self.feed), keys.ORDER_INCARNATION)
-        return bool(found != self._incarnation)
+        """Tell whether Redis has lost the numbering that this journal continues, or its end."""
+        fields = [keys.ORDER_INCARNATION, keys.ORDER_EPOCH, keys.ORDER_NEXT]
+        found, *end = await self._link.client.hmget(keys.order(self.feed), fields)
+        if found != self._incarnation:
+            return True
+        if end == [self._epoch, self._next]:
+            return False
+        # Still under our lease, so nobody else has written meanwhile.
+        return bool(await self._link.client.get(self._lease.key) == self._lease.value.encode())
 
     async def commit(
         self,
@@ -137,15 +155,19 @@ class Journal:
     ) -> None:
         """Publish `outputs` in order, and save the checkpoint with the last of them.
 
-        `raw` and `seen` are the checkpoint after all of them, `before` is the one before, which
-        stays in force until the last part is written; each part is atomic. `amended` gaps have
-        their ledger entry renewed. Raises Superseded when another orderer has taken over,
-        and Lost when Redis has lost the numbering.
+        `raw` and `seen` are the checkpoint after all of them, `before` is the one before, whose
+        `raw` stays in force until the last part is written; each part is atomic. `amended` gaps
+        have their ledger entry renewed. Raises Superseded when another orderer has taken over,
+        and Lost when Redis has lost the numbering, or the end of it.
         """
         parts = list(_parts(outputs)) or [[]]
         connected = UNTOLD if lines is None else " ".join(sorted(lines)).encode()
-        for part in parts[:-1]:
-            await self._commit_part(part, [], *before, connected)
+        # What a part publishes counts as seen, lest it pass for a new numbering when it is read
+        # again after a crash; what begins a new numbering only together with that.
+        begins = [at for at, part in enumerate(parts) if any(isinstance(o, Epoch) for o in part)]
+        for at, part in enumerate(parts[:-1]):
+            seen_now = before[1] if begins and at < begins[-1] else seen
+            await self._commit_part(part, [], before[0], seen_now, connected)
         gaps = [gap for gap in amended if gap.entry]
         fresh = [gap for gap in amended if not gap.entry and gap not in set(outputs)]
         await self._commit_part(parts[-1], [*gaps, *fresh], raw, seen, connected)
@@ -156,10 +178,10 @@ class Journal:
         runs: list[Any] = []
         ledger = [*(item for item in part if isinstance(item, Gap)), *amended]
         epoch, following, begun = self._epoch, self._next, self._begun
-        count = 0
+        runs_count = 0
         for item in part:
             if isinstance(item, Run):
-                count += 1
+                runs_count += 1
                 following = b"%d" % (item.first + len(item.frames))
                 runs += _run_arguments(item)
             elif isinstance(item, Gap):
@@ -167,11 +189,10 @@ class Journal:
             else:
                 epoch, begun = b"%d" % item.epoch, item.since
                 following = b"" if item.next is None else b"%d" % item.next
-        self._serial += 1
         arguments = [
             self._lease.value, self._incarnation, self._epoch, self._next,
             epoch, following, raw, seen, lines, begun,
-            f"{self._lease.value}#{self._serial}", LEDGER_LENGTH, count, *runs, len(ledger),
+            f"{self._lease.value}#{next(_SERIALS)}", LEDGER_LENGTH, runs_count, *runs, len(ledger),
         ]  # fmt: skip
         for gap in ledger:
             arguments += _gap_arguments(gap)
@@ -181,9 +202,9 @@ class Journal:
             return reply
 
         verdict, *entries = await self._link.patiently(call)
-        if verdict == b"lost":
+        if verdict in (b"lost", b"moved"):
             raise Lost
-        if verdict in (b"fenced", b"moved"):
+        if verdict == b"fenced":
             raise Superseded(verdict.decode())
         self._epoch, self._next, self._begun = epoch, following, begun
         if verdict == b"done before" and ledger:
@@ -215,8 +236,8 @@ class Journal:
         return {seq: found[seq] for seq in ids if seq in found}
 
     async def trim(self, raw: bytes) -> None:
-        """Drop the entries of the input below the checkpoint `raw`."""
-        await self._link.client.xtrim(keys.raw(self.feed), minid=raw, approximate=False)
+        """Drop the entries of the input below `raw`, if that is the checkpoint in Redis, too."""
+        await self._trim(keys=[keys.order(self.feed)], args=[raw, keys.raw(self.feed)])
 
     async def park(self, rejected: Iterable[tuple[str, bytes, bytes]]) -> None:
         """Keep rejected frames for inspection: (reason, line, frame) each."""

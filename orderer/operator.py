@@ -84,14 +84,26 @@ async def _decide(verb: str, feed: str, link: Link, settings: Settings) -> int:
         ordering = Feed(link, feed, lease, settings, logs.get("orderer"))
         await ordering.load()
         await ordering.catch_up()
+        if verb == "skip" and ordering.reorder.full:
+            # What has been read makes room for more: read again, no farther than is needed now
+            # that it is known which hole nothing in the input fills.
+            hole = (ordering.reorder.epoch, ordering.reorder.next)
+            ordering = Feed(link, feed, lease, settings, logs.get("orderer"))
+            await ordering.load()
+            await ordering.catch_up(hole)
         reorder = ordering.reorder
         before = reorder.next
+        skipped = True
         if verb == "reset":
             reorder.reset()
-        elif not reorder.skip():
+        else:
+            skipped = reorder.skip()
+        # Without a gap, too: what was missing may just have been read.
+        await ordering.publish()
+        await ordering.park()
+        if not skipped:
             print(f"{feed}: no gap is open; next is {reorder.next}")
             return 1
-        await ordering.publish()
         if verb == "reset":
             print(f"{feed}: epoch {reorder.epoch} begun; next was {before}")
         else:

@@ -1,0 +1,233 @@
+"""What is around the orderer's buffer: lines, operators, trimming, and strange entries."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import count
+from typing import Any
+
+import pytest
+
+from chassis import logs
+from chassis.lease import Lease, instance_name
+from chassis.redis import Link
+from chassis.settings import load
+from orderer.feed import Feed
+from orderer.journal import Journal
+from orderer.service import ROLE
+from orderer.settings import Settings
+from tests.support import streams
+from tests.support.processes import command
+from tests.support.servers import Server
+from tests.support.stack import Stack
+from tests.support.streams import frame, frames, ordered_ids, write_event, write_raw
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
+
+LEASE = "lease:{default}:line:test"
+FULL = {"ORDERER_GAP_TIMEOUT": "never", "ORDERER_CAPACITY": 50, "ORDERER_FIRST_ID": 1}
+
+
+def wait_for_ids(redis: Server, expected: list[int]) -> None:
+    until(lambda: ordered_ids(redis.client) == expected, f"{len(expected)} ids are ordered")
+
+
+def note(redis: Server, connection: str, **values: Any) -> None:
+    """Write an entry of a connection of the line `test`."""
+    redis.client.sadd("feeds", "default")
+    fields = {"t": time.time_ns() // 1000, "line": "test", "conn": connection, **values}
+    redis.client.xadd("raw:{default}", fields)
+
+
+def position(entry: bytes | str) -> tuple[int, ...]:
+    """Turn a stream entry's id into something that compares."""
+    return tuple(map(int, (entry if isinstance(entry, str) else entry.decode()).split("-")))
+
+
+# Lines --------------------------------------------------------------------------------------
+
+
+def test_a_line_that_was_presumed_dead_lives_when_it_brings_frames(
+    redis: Server, start: Stack
+) -> None:
+    """After an ingestor was frozen, no gap would ever be given up until it connects anew."""
+    redis.client.set(LEASE, "1:frozen", px=600)
+    orderer = start.orderer(ORDERER_GAP_TIMEOUT=0.3, ORDERER_FIRST_ID=1)
+    write_event(redis.client, "connected")
+    write_raw(redis.client, frames([1, 3]))
+    orderer.wait_for("line without an ingestor")
+    redis.client.set(LEASE, "2:thawed")
+    write_raw(redis.client, frames([4]))
+    wait_for_ids(redis, [1, 3, 4])
+    until(lambda: orderer.metric("orderer_lines_connected") == 1, "the line counts as connected")
+
+
+def test_an_older_connection_hides_no_newer_one(redis: Server, start: Stack) -> None:
+    """The late end of an ingestor that was replaced would stop the time that gaps are given."""
+    settings = {"ORDERER_GAP_TIMEOUT": 0.3, "ORDERER_FIRST_ID": 1}
+    redis.client.set(LEASE, "2:successor")
+    first = start.orderer(**settings)
+    note(redis, "old", event="connected")
+    note(redis, "old", **{"0": frame(1)})
+    note(redis, "new", event="connected")
+    note(redis, "old", **{"0": frame(3)})
+    note(redis, "old", event="disconnected")
+    wait_for_ids(redis, [1, 3])
+    first.kill()
+
+    start.orderer(**settings).wait_for("ordering")
+    note(redis, "old", event="disconnected")
+    note(redis, "new", **{"0": frame(5)})
+    wait_for_ids(redis, [1, 3, 5])
+
+
+# Operators ----------------------------------------------------------------------------------
+
+
+def test_skip_publishes_what_it_found_in_the_input(redis: Server, start: Stack) -> None:
+    """An orderer that is full would stay so for ever when the missing frame comes behind."""
+    orderer = start.orderer(**FULL)
+    ids = [1, 2, *range(4, 204), 3]
+    for seq in ids:
+        write_raw(redis.client, [frame(seq)])
+    until(lambda: orderer.metric("orderer_paused") == 1, "it is full")
+    done = command("orderer", "skip", REDIS_URL=redis.url, **FULL)
+    assert (done.returncode, "no gap is open; next is 204" in done.stdout) == (1, True)
+    wait_for_ids(redis, list(range(1, 204)))
+    assert streams.gaps(redis.client) == []
+    until(lambda: orderer.metric("orderer_paused") == 0, "it reads again")
+
+
+def test_skip_reads_no_farther_than_the_orderer_could(redis: Server) -> None:
+    """Each skip would let the ingestor bring in as much again as may wait in Redis."""
+    for _ in range(2):  # twice, so that something is published on the way
+        write_raw(redis.client, frames(range(1, 100)))
+    entries = {seq: write_raw(redis.client, [frame(seq)]) for seq in range(101, 1000) if seq % 100}
+    for hole in (100, 200):
+        done = command("orderer", "skip", REDIS_URL=redis.url, **FULL)
+        assert f"skipped; next was {hole}, is {hole + 52}" in done.stdout
+        seen = position(streams.order(redis.client)["seen"])
+        assert position(entries[hole + 51]) == seen
+    assert [(gap.first, gap.last) for gap in streams.gaps(redis.client)] == [(100, 100), (200, 200)]
+    assert streams.holes(ordered_ids(redis.client)) == [100, 200]
+
+
+def test_what_an_operator_reads_first_is_parked_as_well(redis: Server) -> None:
+    """Bad frames that came just before a skip would vanish without a trace."""
+    write_raw(redis.client, [*frames([1, 2, 4]), b"rubbish", b'{"id":-1}'])
+    settings = {"ORDERER_FIRST_ID": 1, "ORDERER_GAP_TIMEOUT": 100}
+    done = command("orderer", "skip", REDIS_URL=redis.url, **settings)
+    assert "next was 3, is 5" in done.stdout
+    assert [reject.reason for reject in streams.rejected(redis.client)] == ["json", "range"]
+
+
+# Crashes ------------------------------------------------------------------------------------
+
+
+def test_a_redis_that_came_back_older_loses_nothing_that_it_has(
+    redis: Server, start: Stack
+) -> None:
+    """Frames that survived a crash of Redis only in the input would be trimmed, or never sent."""
+    # So long a lease outlives the crash, and the orderer goes on as it was.
+    orderer = start.orderer(LEASE_TTL=20, ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=3600)
+    for seq in range(1, 51):
+        write_raw(redis.client, [frame(seq)])
+    wait_for_ids(redis, list(range(1, 51)))
+    orderer.freeze()
+    for seq in range(51, 101):
+        write_raw(redis.client, [frame(seq)])
+    redis.client.save()
+    orderer.thaw()
+    wait_for_ids(redis, list(range(1, 101)))
+    until(lambda: len(streams.raw(redis.client)) == 1, "all is trimmed")
+
+    redis.kill()
+    redis.start()
+    wait_for_ids(redis, list(range(1, 101)))
+    until(lambda: orderer.metric("orderer_data_loss_total") == 1, "counted as loss of data")
+    write_raw(redis.client, frames([101]))
+    wait_for_ids(redis, list(range(1, 102)))
+
+
+def test_the_input_is_trimmed_only_at_the_checkpoint_that_redis_has(redis: Server) -> None:
+    """Before an orderer knows that Redis came back older, it would drop what must be read again."""
+    older, newer = (write_raw(redis.client, [frame(seq)]) for seq in (1, 2))
+
+    async def trim() -> None:
+        log = logs.get("orderer")
+        link = Link(redis.url, log, timeout=5.0, stop=asyncio.Event())
+        lease = Lease(link, "default", ROLE, instance_name(), 30.0)
+        try:
+            await Journal(link, "default", lease).trim(newer)
+        finally:
+            await link.close()
+
+    for checkpoint, kept in ((older, [older, newer]), (newer, [newer])):
+        redis.client.hset("order:{default}", "raw", checkpoint)
+        asyncio.run(trim())
+        assert [batch.entry for batch in streams.raw(redis.client)] == kept
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+async def order(redis: Server, *, parts: int | None = None) -> None:
+    """Order what there is, and die after so many `parts` of the commit."""
+    log = logs.get("orderer")
+    link = Link(redis.url, log, timeout=5.0, stop=asyncio.Event())
+    lease = Lease(link, "default", ROLE, instance_name(), 30.0)
+    settings = {"ORDERER_FIRST_ID": "1", "ORDERER_CAPACITY": "1000", "REDIS_URL": redis.url}
+    try:
+        await lease.seize()
+        feed = Feed(link, "default", lease, load(Settings, "orderer", settings), log)
+        await feed.load()
+        await feed.catch_up()
+        commit, made = feed.journal._commit_part, count()
+
+        async def commit_part(*arguments: Any) -> None:
+            if next(made) == parts:
+                raise Killed
+            await commit(*arguments)
+
+        feed.journal._commit_part = commit_part  # type: ignore[assignment,method-assign] # to die in between
+        await feed.publish()
+    finally:
+        await link.close()
+
+
+def test_a_death_between_the_parts_of_a_commit_begins_no_numbering(redis: Server) -> None:
+    """What was published just before a crash, and trimmed since, would be sent once more."""
+    messages = frames(range(1, 12001))
+    for first in range(0, 12000, 2000):
+        write_raw(redis.client, messages[first : first + 2000])
+    with pytest.raises(Killed):
+        asyncio.run(order(redis, parts=1))
+    published = ordered_ids(redis.client)[-1]
+    assert 2000 < published < 12000
+    redis.client.xtrim("ordered:{default}", minid=f"1-{published}", approximate=False)
+    asyncio.run(order(redis))
+    assert streams.order(redis.client)["epoch"] == "1"
+    assert ordered_ids(redis.client)[-12000 + published :] == list(range(published + 1, 12001))
+
+
+# Strangers ----------------------------------------------------------------------------------
+
+
+def test_an_entry_that_no_ingestor_wrote_is_rejected(redis: Server, start: Stack) -> None:
+    """One entry written by hand would end the orderer at every start."""
+    redis.client.sadd("feeds", "default")
+    for fields in (
+        {"t": "abc", "line": "x", "conn": "y", "0": frame(1)},
+        {"t": "1", "line": b"\xff", "conn": "y", "event": "connected"},
+        {"t": "9" * 5000, "line": b"\xff", "conn": b"\xfe", "0": frame(2)},
+        {"event": "connected", "line": b"\xfe"},
+    ):
+        redis.client.xadd("raw:{default}", fields)
+    write_raw(redis.client, frames([3]))
+    orderer = start.orderer(ORDERER_FIRST_ID=1)
+    wait_for_ids(redis, [1, 2, 3])
+    until(lambda: len(streams.rejected(redis.client)) == 2, "what is no entry is parked")
+    assert orderer.metric("orderer_frames_total", fate="rejected") == 2

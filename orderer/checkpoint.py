@@ -1,4 +1,8 @@
-"""Up to where the input is settled. Pure."""
+"""Up to where the input is settled. Pure.
+
+Each frame came in a `Batch`. A batch that has frames held or on probation is *pinned*; the
+checkpoint is the entry before the oldest pinned one.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +20,21 @@ def beginning(batch: Batch, frame: bytes) -> bytes:
     return batch.entry + b" " + _digest(frame)
 
 
+def joined(place: bytes, first: int) -> bytes:
+    """Add to the `place` at which an epoch begins the first id, once that has been found."""
+    return b"%s %d" % (place or b"0-0 -", first)
+
+
+def first_of(place: bytes) -> int:
+    """Tell the first id of the epoch that begins at `place`; 0 if it is not known."""
+    _, _, first, *_ = *place.split(b" "), b"0", b"0"
+    return int(first)
+
+
 def since(place: bytes, entry: bytes, frames: list[bytes]) -> list[bytes]:
     """Leave out those `frames` of `entry` that stand before `place` in the input."""
-    first, _, digest = place.partition(b" ")
-    if not place or position(entry) > position(first):
+    first, digest = (place or b"0-0 -").split(b" ")[:2]
+    if position(entry) > position(first):
         return frames
     if entry == first:
         for at, frame in enumerate(frames):

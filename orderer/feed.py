@@ -114,6 +114,7 @@ class Feed:
             epoch=state.epoch,
             next=state.next,
             settled=state.raw,
+            begun=state.begun,
             given_up=state.gaps,
         )
         self.metrics.capacity.set(settings.capacity)
@@ -223,9 +224,11 @@ class Feed:
             self._connections[line] = connection
             self.clock.connected(line)
             if event == keys.CONNECTED:
-                self.reorder.reconnected()
+                self.reorder.reconnected(alone=self.clock.lines == {line})
         elif self._connections.get(line, connection) == connection:
             self.clock.disconnected(line)
+            if event == keys.DISCONNECTED and not self.clock.lines:
+                self.reorder.disconnected()
 
     def _line_proved(self, line: bytes, connection: bytes) -> None:
         """Believe frames that their connection lives, though its line was presumed dead.

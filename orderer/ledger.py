@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from .runs import Gap
+from .runs import Batch, Cause, Gap
 
 REMEMBERED = 10_000
 """Gaps that are remembered at least, the latest ones."""
@@ -25,6 +25,16 @@ class Ledger:
         if len(self._gaps) > 2 * REMEMBERED:
             del self._gaps[:-REMEMBERED]
             del self._firsts[:-REMEMBERED]
+
+    def begin(self, epoch: int, first: int, last: int, since: Batch | None) -> None:
+        """Add the gap below the first id, which nobody sees till a frame of it comes.
+
+        It may be there already. `since` tells its age.
+        """
+        if self.find(last) is None:
+            now, time = (since.now, since.time) if since else (None, 0)
+            self._gaps.insert(0, Gap(epoch, first, last, now, time, Cause.TIMEOUT))
+            self._firsts.insert(0, first)
 
     def find(self, seq: int) -> Gap | None:
         """Find the gap that `seq` is in."""

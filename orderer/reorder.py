@@ -35,11 +35,12 @@ until others confirm them (see `probation.py`); for `judge()` the caller looks u
 the output. A new numbering is a new *epoch*; the old one is closed by giving up all its gaps.
 
 **First id.** Without a configured first id, a new numbering begins with the lowest id seen
-within `SETTLING` seconds, or as soon as `SETTLED` ids in a row stand from the lowest on.
+within `SETTLING` seconds, or until `SETTLED` ids in a row stand from the lowest on, or until the
+feed is disconnected. The `PATIENCE` ids below it are then too late; more of a row below those,
+which never was in the output, is a new numbering.
 
-**The checkpoint.** Each frame came in a `Batch`. A batch that has frames held or on probation
-is *pinned*; `checkpoint` is the entry before the oldest pinned one. Feeding a new buffer from
-the checkpoint on, with the `epoch` and `next` of the old, rebuilds the same state.
+**The checkpoint.** Feeding a new buffer from the `checkpoint` on, with the `epoch`, `next` and
+`begun` of the old, rebuilds the same state (see `checkpoint.py`).
 
 **Cost.** O(1) amortised for a frame, however many are held; one that lands inside a gap also pays
 a binary search over the open gaps and a push onto that gap's heap, both in C.
@@ -47,12 +48,12 @@ a binary search over the open gaps and a push onto that gap's heap, both in C.
 
 from __future__ import annotations
 
-from .checkpoint import Checkpoint, beginning
+from .checkpoint import Checkpoint, beginning, first_of, joined
 from .gaps import OpenGaps
 from .lateness import FixedTimeout
 from .ledger import Ledger
-from .probation import MOST_ECHOES, PROOF, PROOF_AFTER_RECONNECT, QUIET, Probation
-from .runs import Batch, Cause, Epoch, Gap, Output, Run
+from .probation import MOST_ECHOES, PATIENCE, PROOF, PROOF_AFTER_RECONNECT, QUIET, Probation
+from .runs import Batch, Cause, Epoch, Gap, Joined, Output, Run
 
 SETTLING = 1.0
 """Seconds of feed time in which the first id of a numbering is looked for."""
@@ -69,24 +70,17 @@ class Reorder:
     """
 
     def __init__(
-        self,
-        *,
-        timeout: FixedTimeout,
-        capacity: int,
-        capacity_bytes: int = 2**63,
-        far: int,
-        first_id: int | None = None,
-        epoch: int = 1,
-        next: int | None = None,
-        settled: bytes = b"0-0",
-        given_up: list[Gap] | None = None,
-    ) -> None:
+        self, *, timeout: FixedTimeout, capacity: int, capacity_bytes: int = 2**63, far: int,
+        first_id: int | None = None, epoch: int = 1, next: int | None = None,
+        settled: bytes = b"0-0", begun: bytes | None = None, given_up: list[Gap] | None = None,
+    ) -> None:  # fmt: skip
         """Set up an empty buffer.
 
         `timeout.seconds` None waits for ever; then nothing is given up at `capacity` either, and
         `full` asks the caller to stop reading. `far` is the least distance, in ids, of a stray.
         `first_id` begins every numbering; None looks for it. The rest resumes: `epoch` and
-        `next`, the `settled` entry to read on from, and the last gaps `given_up`, by ids.
+        `next`, the `settled` entry to read on from, where the epoch has `begun` (None: nobody
+        knows), and the last gaps `given_up`, by ids.
         """
         self.timeout = timeout
         self.capacity = capacity
@@ -95,35 +89,32 @@ class Reorder:
         self.first_id = first_id
         self.epoch = epoch
         self.next: int | None = first_id if next is None else next
-        self.duplicates = 0
-        self.late = 0
-        self.strays = 0
+        self.duplicates = self.late = self.strays = 0
         self.refused: list[tuple[bytes, Batch]] = []
         """Strays that were refused; the caller empties the list."""
         self.amended: dict[Gap, None] = {}
         """Gaps whose late frames changed; the caller empties it."""
 
         self._held: dict[int, tuple[bytes, Batch]] = {}
-        self._bytes = 0
+        self._bytes = self._skipped = self._repeats = 0
         self._top = -1 if self.next is None else self.next - 1
         self._gaps = OpenGaps()
         self._ledger = Ledger(given_up or [])
         self._echoes = Probation()
         self._row = range(0)
-        self._quiet = 0
-        self._replayed = 0
+        self._quiet = self._replayed = self._reconnected_at = 0
         self._proof = PROOF
-        self._reconnected_at = 0
         self._strays = Probation()
-        self._skipped = 0
-        self._repeats = 0
         self._edge = 0.0  # when the frame below `next` came, while frames are held
         self._settling_since: Batch | None = None
         self._checkpoint = Checkpoint(settled)
         self._out: list[Output] = []
         self._start_run()
+        self._begun, self._first = begun, 0
         if next is None and first_id is not None:
-            self._before_first(None, 0)
+            self._begin_at(first_id)
+        elif next is not None and begun:
+            self._begin_at(first_of(begun))
 
     # Frames in -----------------------------------------------------------------------------
 
@@ -131,8 +122,15 @@ class Reorder:
         """Note that the frames of `batch` follow."""
         self._checkpoint.add(batch)
 
-    def reconnected(self) -> None:
-        """Note that the feed was connected anew: its numbering may well begin anew, too."""
+    def disconnected(self) -> None:
+        """Note that nobody listens to the feed: a first id that is looked for has come."""
+        if self._settling_since is not None:
+            self._found_first()
+
+    def reconnected(self, *, alone: bool = True) -> None:
+        """Note that a line was connected, `alone` or not: the feed may well number anew, too."""
+        if alone:
+            self.disconnected()
         if self.next is not None:
             self._quiet = 0
             self._proof = PROOF_AFTER_RECONNECT
@@ -232,8 +230,9 @@ class Reorder:
     def judge(self, known: dict[int, bytes]) -> bool:
         """Decide what the echoes are, given the frames that the output holds under their ids.
 
-        Ids that it no longer holds are a new numbering if they lie far below `next`, but not
-        below the first id of every numbering, and were not just read again after a crash.
+        Ids that it does not hold are a new numbering if they lie well below the first id, or lie
+        far below `next` and were not just read again after a crash; but not if they lie below the
+        first id of every numbering.
         Returns True when they are a new numbering, which has then begun.
         """
         row, self._row = self._row, range(0)
@@ -243,10 +242,10 @@ class Reorder:
             anew = any(echoes.frame(seq) != known[seq] for seq in witnesses)
         else:
             assert self.next is not None
-            anew = (
-                self.next - row[-1] > self.far
-                and row[-1] >= (self.first_id or 0)
-                and not any(echoes.batch(seq).replayed for seq in row)
+            old = self.next - row[-1] > self.far
+            anew = row[-1] >= (self.first_id or 0) and (
+                row[-1] < self._first - PATIENCE
+                or (old and not any(echoes.batch(seq).replayed for seq in row))
             )
         if not anew:
             self._quiet = QUIET
@@ -373,12 +372,6 @@ class Reorder:
         self._row = row
         return True
 
-    def _count_behind(self, gap: Gap | None, batch: Batch) -> None:
-        if gap is None:
-            self.duplicates += 1
-        else:
-            self._count_late(gap, batch)
-
     def _count_late(self, gap: Gap, batch: Batch) -> None:
         self.late += 1
         if not batch.replayed:
@@ -389,7 +382,10 @@ class Reorder:
 
     def _settle_echo(self, seq: int) -> None:
         _, batch = self._echoes.release(seq)
-        self._count_behind(self._ledger.find(seq), batch)
+        if (gap := self._ledger.find(seq)) is None:
+            self.duplicates += 1
+        else:
+            self._count_late(gap, batch)
 
     def _restart(self) -> None:
         """Close this epoch, begin the next, and take the echoes into it."""
@@ -408,11 +404,10 @@ class Reorder:
         self.next = self.first_id
         self._top = -1 if self.next is None else self.next - 1
         self._skipped = 0
-        place = beginning(echoes[0][2], echoes[0][1]) if echoes else b""
-        self._out.append(Epoch(self.epoch, self.next, place))
+        self._begun = beginning(echoes[0][2], echoes[0][1]) if echoes else b""
+        self._out.append(Epoch(self.epoch, self.next, self._begun))
         self._start_run()
-        if self.next is not None:
-            self._before_first(None, 0)
+        self._begin_at(self.first_id or 0)
         for seq, frame, batch in echoes:
             self.accept(seq, frame, batch)
 
@@ -486,14 +481,18 @@ class Reorder:
         since, self._settling_since = self._settling_since, None
         self.next = self._top if held else 0
         self._top = self.next - 1
+        if self._begun is not None:
+            self._begun = joined(self._begun, self.next)
+            self._out.append(Joined(self.epoch, self.next, self._begun))
         self._start_run()
-        self._before_first(since.now if since else None, since.time if since else 0)
+        self._begin_at(self.next, since)
         for seq, (frame, batch) in sorted(held.items()):
             batch.pins -= 1
             self.accept(seq, frame, batch)
 
-    def _before_first(self, now: float | None, time: int) -> None:
-        """Have frames below the first id count as late, in a gap that nobody sees till then."""
-        assert self.next is not None
-        if self.next > 0:
-            self._ledger.append(Gap(self.epoch, 0, self.next - 1, now, time, Cause.TIMEOUT))
+    def _begin_at(self, first: int, since: Batch | None = None) -> None:
+        """Have frames just below the first id, or all below a configured one, count as late."""
+        self._first = first
+        if first > 0:
+            lowest = max(0, first - PATIENCE) if self.first_id is None else 0
+            self._ledger.begin(self.epoch, lowest, first - 1, since)

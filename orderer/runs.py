@@ -73,5 +73,15 @@ class Epoch:
     """Where in the input it begins (see `checkpoint.beginning`); empty: after all that was read."""
 
 
-Output = Run | Gap | Epoch
+@dataclass(slots=True, eq=False)
+class Joined:
+    """The first id of an epoch, `next`, has been found."""
+
+    epoch: int
+    next: int
+    since: bytes
+    """Where the epoch begins, with that id (see `checkpoint.joined`)."""
+
+
+Output = Run | Gap | Epoch | Joined
 """What comes out of the buffer, in order."""

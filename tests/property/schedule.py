@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
+from orderer.checkpoint import joined
 from orderer.lateness import FixedTimeout
 from orderer.reorder import Reorder
-from orderer.runs import Batch, Cause, Epoch, Gap, Output, Run
+from orderer.runs import Batch, Cause, Epoch, Gap, Joined, Output, Run
 from tests.property.plain import Out, Plain
 
 Frame = tuple[int, bytes]
 
+Event = Literal["", "disconnected", "reconnected", "another line"]
+
 
 @dataclass
 class Entry:
-    """An entry of the input: frames received together, after a new connection or not."""
+    """An entry of the input: frames received together, after an `event` or none."""
 
     number: int
     now: float
     frames: list[Frame]
-    reconnected: bool = False
+    event: Event = ""
 
     @property
     def name(self) -> bytes:
@@ -42,6 +46,8 @@ class Published:
     seen: int = 0
     begun: int = 0
     """The entry that was being read when the epoch began."""
+    first: int | None = None
+    """The first id of the epoch, once it was found."""
     gaps: list[tuple[int, int]] = field(default_factory=list)
     frames: dict[tuple[int, int], bytes] = field(default_factory=dict)
     trimmed: int = 0
@@ -53,7 +59,12 @@ class Published:
             _, epoch, self.next = item  # type: ignore[assignment]
             assert epoch == self.epoch + 1
             self.epoch += 1
-            self.gaps, self.trimmed, self.begun = [], 0, reading
+            self.gaps, self.trimmed, self.begun, self.first = [], 0, reading, None
+            return
+        if item[0] == "joined":
+            assert item[1] == self.epoch
+            assert self.next is None
+            self.next = self.first = item[2]  # type: ignore[assignment]
             return
         _, epoch, first, last = item[:4]
         assert isinstance(first, int)
@@ -92,6 +103,8 @@ def flat(outputs: Iterable[Output]) -> list[Out]:
         elif isinstance(item, Gap):
             cause = item.cause.value
             out.append(("gap", item.epoch, item.first, item.last, cause, item.since))
+        elif isinstance(item, Joined):
+            out.append(("joined", item.epoch, item.next))
         else:
             assert isinstance(item, Epoch)
             out.append(("epoch", item.epoch, item.next))
@@ -110,6 +123,7 @@ class Relay:
         self.published = Published(next=first_id)
         self.input: list[Entry] = []
         self.now = 0.0
+        self.unseen = False
         self._set_up()
 
     def _set_up(self) -> None:
@@ -124,11 +138,12 @@ class Relay:
             epoch=kept.epoch,
             next=kept.next if resumed else None,
             settled=b"%d-0" % kept.checkpoint,
+            begun=b"" if kept.first is None else joined(b"", kept.first),
             given_up=[_ledger(kept.epoch, *gap) for gap in kept.gaps] if resumed else None,
         )
         self.model = Plain(
             self.seconds, self.capacity, self.far, self.first_id, kept.epoch,
-            kept.next if resumed else None, kept.gaps if resumed else None,
+            kept.next if resumed else None, kept.gaps if resumed else None, kept.first or 0,
         )  # fmt: skip
         self.batches: dict[bytes, tuple[Batch, Batch]] = {}
         self.accepted = 0
@@ -138,10 +153,10 @@ class Relay:
 
     # What may happen
 
-    def receive(self, frames: list[Frame], later: float, *, reconnected: bool = False) -> None:
+    def receive(self, frames: list[Frame], later: float, event: Event = "") -> None:
         """Take in a new entry, `later` seconds after the last."""
         self.now += later
-        self.input.append(Entry(len(self.input) + 1, self.now, frames, reconnected))
+        self.input.append(Entry(len(self.input) + 1, self.now, frames, event))
         self._read(self.input[-1])
 
     def wait(self, seconds: float) -> None:
@@ -162,6 +177,7 @@ class Relay:
         checkpoint = int(self.real.checkpoint.partition(b"-")[0])
         self.published.checkpoint = checkpoint
         self.published.seen = max(self.published.seen, self.reading)
+        self.unseen = False
 
     @property
     def may_crash(self) -> bool:
@@ -193,7 +209,7 @@ class Relay:
         frames = {frame for entry in self.input for frame in entry.frames}
         one_frame_each = len({seq for seq, _ in frames}) == len(frames)
         doubts = self.model.out or self.model.echoes or self.model.strays or self.real.strays
-        return self.first_id is not None and one_frame_each and not doubts
+        return self.first_id is not None and one_frame_each and not doubts and not self.unseen
 
     def skip(self) -> None:
         """Give up a hole, for an operator."""
@@ -213,15 +229,20 @@ class Relay:
         real, model = (Batch(entry.name, entry.number, entry.now, replayed) for _ in range(2))
         self.batches[entry.name] = real, model
         self.real.begin(real)
-        if entry.reconnected:
-            self.real.reconnected()
-            self.model.reconnected()
+        if entry.event == "disconnected":
+            self.real.disconnected()
+            self.model.disconnected()
+        elif entry.event:
+            alone = entry.event == "reconnected"
+            self.real.reconnected(alone=alone)
+            self.model.reconnected(alone)
         for seq, frame in entry.frames:
             self.accepted += 1
             ask = self.real.accept(seq, frame, real)
             assert ask == self.model.accept(seq, frame, model)
             if ask:
                 self.publish()
+                self.unseen = True  # what was published just now, should there be a crash
                 ids = self.real.echoes
                 assert sorted(ids) == sorted(self.model.echoes)
                 known = self.published.recall(ids)

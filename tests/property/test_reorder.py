@@ -24,7 +24,7 @@ from orderer.lateness import FixedTimeout
 from orderer.reorder import Reorder
 from orderer.runs import Batch, Cause, Gap
 from tests.property import plain
-from tests.property.schedule import Frame, Published, Relay, flat
+from tests.property.schedule import Event, Frame, Published, Relay, flat
 
 DEFAULT = settings.default
 assert DEFAULT is not None
@@ -37,6 +37,7 @@ def small_limits() -> Iterator[None]:
         patch.setattr(probation, "PATIENCE", plain.PATIENCE)
         patch.setattr(reorder, "MOST_ECHOES", plain.MOST_ECHOES)
         patch.setattr(reorder, "QUIET", plain.QUIET)
+        patch.setattr(reorder, "PATIENCE", plain.PATIENCE)
         patch.setattr(reorder, "SETTLED", plain.SETTLED)
         yield
 
@@ -83,7 +84,8 @@ class Feed:
             self._begin_anew(a)
             frames = self._in_order(b)
         elif kind == "below":
-            frames = [self.frame(max(0, self.first - 1 - a))]
+            lowest = max(0, self.first - 1 - 2 * a)
+            frames = [self.frame(seq) for seq in range(lowest, min(lowest + b, self.first))]
         else:
             frames = self._in_order(b)
         self.sent += [frame for frame in frames if kind not in ("stray", "wild", "below")]
@@ -128,7 +130,7 @@ class Schedules(RuleBasedStateMachine):
     @initialize(
         timeout=st.sampled_from([None, 1.0, 2.5]),
         capacity=st.sampled_from([12, 8, 4, 1]),
-        beyond=st.integers(0, 20),
+        beyond=st.one_of(st.integers(0, 20), st.just(60)),
         first_id=st.sampled_from([None, None, None, 0, 1, 50]),
         first=st.sampled_from([1, 50, 10**12, 0]),
     )
@@ -190,13 +192,17 @@ class DoubtfulSchedules(Schedules):
     @rule(
         moves=moves(*ORDINARY, *DOUBTFUL),
         later=seconds,
-        reconnected=st.sampled_from([False] * 4 + [True]),
+        event=st.sampled_from([*[""] * 6, "disconnected", "reconnected", "another line"]),
     )
     def receive_anything(
-        self, moves: list[tuple[str, int, int]], later: float, reconnected: bool
+        self, moves: list[tuple[str, int, int]], later: float, event: Event
     ) -> None:
         frames = [frame for move in moves for frame in self.feed.move(*move)]
-        self.relay.receive(frames, later, reconnected=reconnected)
+        self.relay.receive(frames, later, event)
+
+    @rule(event=st.sampled_from(["disconnected", "reconnected", "another line"]))
+    def line_changes(self, event: Event) -> None:
+        self.relay.receive([], 0.1, event)
 
     @rule()
     def reset(self) -> None:

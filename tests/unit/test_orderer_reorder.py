@@ -9,9 +9,9 @@ import pytest
 from orderer import ledger
 from orderer.checkpoint import since
 from orderer.lateness import FixedTimeout
-from orderer.probation import PROOF, QUIET
+from orderer.probation import PATIENCE, PROOF, QUIET
 from orderer.reorder import SETTLING, Reorder
-from orderer.runs import Batch, Epoch, Gap, Run
+from orderer.runs import Batch, Epoch, Gap, Joined, Run
 
 FAR = 1000
 
@@ -19,8 +19,11 @@ FAR = 1000
 class Bench:
     """A buffer, its output, and what would be read again after a crash."""
 
-    def __init__(self, first_id: int | None = 1, timeout: float | None = 1.0) -> None:
+    def __init__(
+        self, first_id: int | None = 1, timeout: float | None = 1.0, far: int = FAR
+    ) -> None:
         self.first_id = first_id
+        self.far = far
         self.timeout = timeout
         self.entries: list[tuple[float, list[tuple[int, bytes]]]] = []
         self.output: dict[tuple[int, int], bytes] = {}
@@ -31,8 +34,8 @@ class Bench:
 
     def _buffer(self, epoch: int, next: int | None, settled: int) -> Reorder:
         return Reorder(
-            timeout=FixedTimeout(self.timeout), capacity=FAR, far=FAR, first_id=self.first_id,
-            epoch=epoch, next=next, settled=b"%d-0" % settled,
+            timeout=FixedTimeout(self.timeout), capacity=FAR, far=self.far, first_id=self.first_id,
+            epoch=epoch, next=next, settled=b"%d-0" % settled, begun=self.begun,
         )  # fmt: skip
 
     def receive(self, ids: Iterable[int], tag: str = "", now: float = 0.0) -> None:
@@ -80,6 +83,8 @@ class Bench:
                     self.gaps.append((item.first, item.last))
                 case Epoch():
                     self.epochs += 1
+                    self.begun = item.since
+                case Joined():
                     self.begun = item.since
 
     def released(self, epoch: int = 1) -> list[int]:
@@ -284,3 +289,56 @@ def test_few_large_frames_are_bounded_too() -> None:
     assert (gap.first, gap.last, gap.cause) == (1, 1, "capacity")
     assert isinstance(run, Run)
     assert run.first == 2
+
+
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_new_numbering_below_where_we_joined(crash: bool, late: bool) -> None:
+    """Whoever joins in the middle would drop a new numbering as late, up to where it joined."""
+    joined = 2 * PATIENCE
+    bench = Bench(first_id=None, far=100 * FAR)
+    bench.receive([*range(joined, joined + 200), *([joined - PATIENCE] if late else [])])
+    assert bench.buffer.late == late
+    if crash:
+        bench.crash()
+    bench.buffer.reconnected()
+    bench.receive(range(1, 500), "new ")
+    assert bench.released(2) == list(range(1, 500))
+
+
+def test_frames_just_below_where_we_joined_are_late() -> None:
+    """Stragglers of the moment in which we joined would begin another epoch, after a crash too."""
+    bench = Bench(first_id=None, far=100 * FAR)
+    joined = 2 * PATIENCE
+    for late in (range(joined - 100, joined - 50), range(joined - 50, joined)):
+        bench.receive(range(joined, joined + 200))
+        bench.receive(late)
+        assert bench.buffer.late == 50
+        bench.crash()
+    assert bench.epochs == 0
+
+
+@pytest.mark.parametrize("disconnected", [True, False])
+def test_a_short_connection_before_the_first_id_is_found(disconnected: bool) -> None:
+    """A feed that sends a little and closes would deliver nothing, or its first messages only."""
+    bench = Bench(first_id=None)
+    for epoch in range(1, 4):
+        bench.buffer.reconnected()
+        bench.receive(range(1, 31), f"{epoch} ")
+        if disconnected:
+            bench.buffer.disconnected()
+            bench.publish()
+            assert bench.released(epoch) == list(range(1, 31))
+    bench.buffer.reconnected()
+    bench.publish()
+    assert list(bench.output) == [(epoch, seq) for epoch in (1, 2, 3) for seq in range(1, 31)]
+
+
+def test_another_line_does_not_end_the_search_for_the_first_id() -> None:
+    """With two lines, whatever the first one gets out of order at the beginning would be lost."""
+    bench = Bench(first_id=None)
+    bench.receive([3])
+    bench.buffer.reconnected(alone=False)
+    bench.receive([1, 2])
+    bench.receive([4], now=SETTLING)
+    assert bench.released() == [1, 2, 3, 4]

@@ -1,0 +1,85 @@
+"""The orderer alone, at the beginning of a numbering: the test writes `raw` and reads `ordered`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from tests.support import streams
+from tests.support.servers import Server
+from tests.support.stack import Stack
+from tests.support.streams import frame, frames, ordered_ids, write_event, write_raw
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
+
+
+def wait_for(redis: Server, expected: list[bytes]) -> None:
+    until(
+        lambda: streams.ordered_frames(redis.client) == expected,
+        f"{len(expected)} messages are ordered",
+        10,
+    )
+
+
+def anew(numbering: int, first: int, last: int) -> list[bytes]:
+    """Make the frames `first` … `last` of a numbering."""
+    return [b'{"id":%d,"numbering":%d}' % (seq, numbering) for seq in range(first, last + 1)]
+
+
+def test_short_connections_that_number_anew(redis: Server, start: Stack) -> None:
+    """A feed that sends a little and closes would deliver nothing, or its first numbering only."""
+    start.orderer()
+    expected: list[bytes] = []
+    for connection in range(1, 4):
+        write_event(redis.client, "connected")
+        wait_for(redis, expected)
+        expected += anew(connection, 1, 30)
+        write_raw(redis.client, expected[-30:])
+        write_event(redis.client, "disconnected")
+    write_event(redis.client, "connected")
+    wait_for(redis, expected)
+    assert streams.order(redis.client)["epoch"] == "3"
+    assert streams.gaps(redis.client) == []
+
+
+def test_a_new_numbering_below_where_we_joined(redis: Server, start: Stack) -> None:
+    """Whoever joins in the middle would drop a new numbering as late, up to where it joined."""
+    orderer = start.orderer()
+    write_event(redis.client, "connected")
+    write_raw(redis.client, frames([*range(5000, 5300), 4999]))
+    until(partial(orderer.metric, "orderer_frames_total", fate="late"), "one is a straggler")
+    assert ordered_ids(redis.client) == list(range(5000, 5300))
+    write_event(redis.client, "disconnected")
+    write_event(redis.client, "connected")
+    begun = anew(2, 1, 4000)
+    for at in range(0, len(begun), 200):
+        write_raw(redis.client, begun[at : at + 200])
+    wait_for(redis, [*map(frame, range(5000, 5300)), *begun])
+    assert orderer.metric("orderer_frames_total", fate="late") == 1
+
+
+def test_a_short_connection_alone(redis: Server, start: Stack) -> None:
+    """What a feed sends before it goes for good would come out only if it came back."""
+    start.orderer()
+    write_event(redis.client, "connected")
+    write_raw(redis.client, frames([3, 1, 2]))
+    write_event(redis.client, "disconnected")
+    wait_for(redis, frames([1, 2, 3]))
+
+
+def test_a_new_numbering_below_where_a_former_orderer_joined(redis: Server, start: Stack) -> None:
+    """An orderer that has started anew would drop a numbering that begins below as repeats."""
+    first = start.orderer()
+    write_event(redis.client, "connected")
+    write_raw(redis.client, frames(range(5000, 5300)))
+    wait_for(redis, frames(range(5000, 5300)))
+    first.kill()
+    start.orderer()
+    write_event(redis.client, "disconnected")
+    write_event(redis.client, "connected")
+    begun = anew(2, 1, 4000)
+    for at in range(0, len(begun), 200):
+        write_raw(redis.client, begun[at : at + 200])
+    wait_for(redis, [*frames(range(5000, 5300)), *begun])

@@ -9,8 +9,8 @@ from chassis.metrics import SIZES, Histogram
 LABELS = ["feed", "sink"]
 ENDINGS = ("closed", "dropped", "refused", "stuck", "epoch", "stopped")
 """Why a connection ended: closed by the peer with 1000 or 1001; dropped: any other end; refused:
-there never was one; stuck: the endpoint did not read; epoch: a new numbering gets a new one;
-stopped: by us."""
+there never was one; stuck: the endpoint did not read; epoch: a new numbering, or one that went
+back with Redis, gets a new one; stopped: by us."""
 
 MESSAGES = Counter("publisher_messages", "Messages sent, those sent again included", LABELS)
 CONFIRMED = Counter("publisher_confirmed", "Messages confirmed by a pong", LABELS)

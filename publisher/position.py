@@ -6,13 +6,16 @@ from collections import deque
 from collections.abc import Sequence
 
 from chassis import keys
-from chassis.redis import Link
+from chassis.redis import Helping, Link
 
 START = b"0-0"
 """The position before the first entry."""
 
 MARKS = 64
 """Marks that the retention is divided by; trimming is that exact."""
+
+READ_MESSAGES = 2000
+"""Messages to count at a time, roughly."""
 
 
 class Position:
@@ -28,6 +31,7 @@ class Position:
         self._key = keys.sink(feed, sink)
         self._others = [keys.sink(feed, other) for other in others]
         self._retain = retain
+        self._step = max(1, retain // MARKS)
         self._incarnation: bytes | None = None
         self._total = 0
         self._marks: deque[tuple[int, bytes]] = deque()
@@ -44,7 +48,30 @@ class Position:
         self.confirmed = START if lost else stored.get(keys.SINK_POSITION, START)
         self._total = 0
         self._marks = deque([(0, self.confirmed)])
+        await self._mark_what_is_kept()
         return not lost
+
+    async def _mark_what_is_kept(self) -> None:
+        """Count back from the position, as if this publisher had sent what is kept behind it.
+
+        Otherwise one that is restarted often would never trim.
+        """
+        counted, end = 0, self.confirmed
+        helping = Helping(READ_MESSAGES)
+        while end != START:
+            entries = await self._link.client.xrevrange(
+                keys.ordered(self._feed), end, "-", count=helping.entries
+            )
+            for entry, values in entries:
+                if counted >= self._retain or counted + self._marks[0][0] >= self._step:
+                    self._marks.appendleft((-counted, entry))
+                if counted >= self._retain:
+                    return
+                counted += len(values) // 2 - 1
+            if not entries:
+                return
+            helping.learn(entries)
+            end = b"(" + entries[-1][0]
 
     async def lost(self) -> bool:
         """Tell whether Redis has lost the numbering that this position belongs to."""
@@ -69,7 +96,7 @@ class Position:
         await self._link.client.hset(self._key, mapping=values)
         self.confirmed = confirmed
         self._total += messages
-        if self._total - self._marks[-1][0] >= max(1, self._retain // MARKS):
+        if self._total - self._marks[-1][0] >= self._step:
             self._marks.append((self._total, confirmed))
 
     async def forget(self) -> None:

@@ -3,8 +3,9 @@
 A pong that answers a ping sent after some messages says that the endpoint's WebSocket library
 has read them. That is the strongest sign there is without the endpoint's help, and the only
 thing that moves the confirmed position. A window bounds the bytes on their way unconfirmed; it
-adapts so that a pong takes about a second at most. So an endpoint that reads slowly is told from
-one that does not read at all, and little is sent again after a reconnect.
+adapts so that a pong takes about a second at most. More pings go out in between, slice by slice,
+and each of their pongs is a sign of life. So an endpoint that reads slowly is told from one that
+does not read at all, and little is sent again after a reconnect.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from chassis import keys, times
+from chassis import keys
 from chassis.backoff import Backoff
 from chassis.lease import Lease
 from chassis.lifecycle import first, until
@@ -27,23 +27,28 @@ from chassis.names import Peer
 from chassis.redis import BLOCK_MS, Helping, Link, Unavailable, transient
 from chassis.websocket import BatchingClient, dial
 
+from .counting import Counting
+from .entries import Entry, batches, fitting
 from .metrics import SinkMetrics
-from .position import START, Position, order
+from .position import Position
 from .settings import AT_MOST_ONCE, Settings
 
-LEAST_WINDOW = 16 * 1024
+LEAST_WINDOW = 4 * 1024
 MOST_WINDOW = 1024 * 1024
-"""Bytes that may be on their way unconfirmed; one batch more is let through."""
+"""Bytes that may be on their way unconfirmed, at first the least; one slice more is let through."""
+
+LEAST_SLICE = 1024
+SLICES = 16
+"""Bytes written before another ping: this part of the window, and so many at least. The window
+shrinks to as little when even `LEAST_WINDOW` brings an endpoint near to seeming stuck."""
 
 QUICK = 0.25
 SLOW = 1.0
-"""Seconds for a pong below which the window doubles, and above which it is halved."""
+"""Seconds for a pong below which the window doubles, and above which it is halved; also a
+sixteenth and a quarter of the time after which the endpoint seems stuck."""
 
 READ_MESSAGES = 2000
 """Messages to read and write at a time, roughly."""
-
-WRITE_BYTES = 128 * 1024
-"""Bytes to write together, roughly; a single entry may be larger."""
 
 CONFIRM_EVERY = 0.02
 """Seconds between pings while messages flow."""
@@ -57,6 +62,9 @@ TRIM_EVERY = 1.0
 LAST_CONFIRMATION = 3.0
 """Seconds that a stopping sink waits for the last pong."""
 
+OTHERWISE_SILENT = 10.0
+"""Seconds more than the time-out after which the kernel, too, gives an endpoint up."""
+
 
 class Lost(Exception):
     """Redis has lost the numbering; begin anew."""
@@ -68,7 +76,7 @@ class Stuck(Exception):
 
 @dataclass(slots=True)
 class _Sent:
-    """Messages on their way, up to and including the entry `position`."""
+    """Messages on their way; `position` is the entry that they end, empty if it goes on."""
 
     position: bytes
     messages: int
@@ -92,9 +100,7 @@ class Sink:
         self._log = log
         self._position = Position(link, peer.feed, peer.name, others, settings.retain)
         self._ordered = keys.ordered(peer.feed)
-        self._thousand = (0, time.perf_counter())
-        self._logged = 0.0
-        self._highest = START
+        self.counting = Counting(self.metrics, log, peer.name)
         self._helping = Helping(READ_MESSAGES)
 
     # From start to stop --------------------------------------------------------------------
@@ -133,7 +139,12 @@ class Sink:
     async def _connect_once(self, backoff: Backoff, stop: asyncio.Event) -> str:
         """Connect, send until the connection ends or `stop`; returns how it ended."""
         try:
-            async with dial(self.peer.url, ping_interval=None) as connection:
+            async with dial(
+                self.peer.url,
+                stop=stop,
+                silence=self._settings.stuck_timeout + OTHERWISE_SILENT,
+                ping_interval=None,
+            ) as connection:
                 backoff.succeeded()
                 self.connected = True
                 self.metrics.connected.set(1)
@@ -169,7 +180,7 @@ class Sink:
 
     # Reading from Redis --------------------------------------------------------------------
 
-    async def read(self, cursor: bytes) -> list[tuple[bytes, list[bytes]]]:
+    async def read(self, cursor: bytes) -> list[Entry]:
         """Read the next entries after `cursor`; wait a moment for them."""
         try:
             reply: Any = await self._link.reader.xread(
@@ -184,43 +195,13 @@ class Sink:
             return []
         if not reply:
             return []
-        entries: list[tuple[bytes, list[bytes]]] = reply[0][1]
+        entries: list[Entry] = reply[0][1]
         self._helping.learn(entries)
         return entries
 
-    # Counting ------------------------------------------------------------------------------
-
-    def observe(self, entries: list[tuple[bytes, list[bytes]]], messages: int) -> None:
-        """Measure what was just written."""
-        now = time.time_ns() // 1000
-        metrics = self.metrics
-        for entry, values in entries:
-            count = len(values) // 2 - 1
-            if order(entry) <= order(self._highest):
-                metrics.resent.inc(count)
-            for received, frames in times.unpack(values[1], count):
-                metrics.relay.observe(max(0, now - received) / 1e6, frames)
-        self._highest = max(self._highest, entries[-1][0], key=order)
-        metrics.messages.inc(messages)
-        metrics.batch.observe(messages)
-        metrics.sent.set(now / 1e6)
-        self._count_thousands(messages)
-
-    def _count_thousands(self, messages: int) -> None:
-        """Measure the time taken per thousand messages; log it, once a second at most."""
-        sent, began = self._thousand
-        sent += messages
-        now = time.perf_counter()
-        if sent >= 1000:
-            seconds = (now - began) * 1000 / sent
-            self.metrics.thousand.observe(seconds, sent // 1000)
-            if now - self._logged >= 1:
-                self._logged = now
-                self._log.info(
-                    "messages sent", sink=self.peer.name, messages=1000, seconds=round(seconds, 6)
-                )
-            sent, began = sent % 1000, now
-        self._thousand = (sent, began)
+    def went_back(self, entry: bytes) -> None:
+        """Say that `entry` begins with what was sent already: Redis has lost its last moments."""
+        self._log.warning("Redis went back", sink=self.peer.name, entry=entry.decode())
 
     # Positions -----------------------------------------------------------------------------
 
@@ -233,6 +214,11 @@ class Sink:
     def may_send(self) -> bool:
         """Whether the lease still stands, so that no other publisher sends at the same time."""
         return self._lease.held
+
+    @property
+    def fence(self) -> str:
+        """What tells one holding of the lease from the next."""
+        return self._lease.value
 
     async def save(self, position: bytes, messages: int) -> None:
         """Save the position, however long Redis takes."""
@@ -267,19 +253,34 @@ class _Flight:
     def __init__(self, connection: BatchingClient, stuck_timeout: float) -> None:
         self.size = 0
         self.messages = 0
-        self.window = 4 * LEAST_WINDOW
+        self.window = LEAST_WINDOW
         self._sent: deque[_Sent] = deque()
         self._connection = connection
         self._stuck_timeout = stuck_timeout
         self._pings = 0
+        self._answered = 0
+        self._unpinged = 0
+        self._awaited = 0
         self._pong: asyncio.Future[None] | None = None
-        self._awaited = b""
+        self._patience: asyncio.Timeout | None = None
         self.moved = asyncio.Event()
         """Set whenever something was sent or confirmed."""
         connection.on_pong = self._on_pong
 
+    @property
+    def slice(self) -> int:
+        """Bytes to write before another ping."""
+        return max(LEAST_SLICE, self.window // SLICES)
+
+    def write(self, frames: list[bytes], size: int) -> None:
+        """Write frames, and a ping behind them if enough has been written since the last."""
+        self._unpinged += size
+        # No drain(): the window bounds what may wait here, and the pongs tell whether it moves.
+        ping = self._next_ping() if self._unpinged >= self.slice else None
+        self._connection.write(frames, ping=ping)
+
     def sent(self, position: bytes, messages: int, size: int) -> None:
-        """Note that messages up to `position` were written."""
+        """Note that messages up to `position` were written, or part of an entry."""
         self._sent.append(_Sent(position, messages, size, time.perf_counter()))
         self.size += size
         self.messages += messages
@@ -288,26 +289,33 @@ class _Flight:
     async def confirm(self) -> list[_Sent]:
         """Ping behind all that was sent, await the pong; returns what that confirms.
 
-        Raises Stuck when there is none in time.
+        Raises Stuck when neither this pong nor one from on the way to it comes in time.
         """
         upto = len(self._sent)
-        self._pings += 1
-        self._awaited = b"%d" % self._pings
         self._pong = asyncio.get_running_loop().create_future()
         began = time.perf_counter()
-        self._connection.write((), ping=self._awaited)
+        ping = self._next_ping()
+        self._awaited = self._pings
+        self._connection.write((), ping=ping)
         try:
-            async with asyncio.timeout(self._stuck_timeout):
+            async with asyncio.timeout(self._stuck_timeout) as self._patience:
                 await self._pong
         except TimeoutError:
             raise Stuck from None
+        finally:
+            self._patience = None
         took = time.perf_counter() - began
-        if took < QUICK:
-            self.window = min(MOST_WINDOW, 2 * self.window)
-        elif took > SLOW:
-            self.window = max(LEAST_WINDOW, self.window // 2)
         confirmed = [self._sent.popleft() for _ in range(upto)]
-        self.size -= sum(sent.size for sent in confirmed)
+        size = sum(sent.size for sent in confirmed)
+        if took < min(QUICK, self._stuck_timeout / 16):
+            # That little is read quickly does not tell how long a full window takes.
+            if not 0 < size < self.window // 4:
+                self.window = min(MOST_WINDOW, 2 * self.window)
+        elif took > self._stuck_timeout / 4:
+            self.window = max(LEAST_SLICE, self.window // 2)
+        elif took > SLOW:
+            self.window = max(min(LEAST_WINDOW, self.window), self.window // 2)
+        self.size -= size
         self.messages -= sum(sent.messages for sent in confirmed)
         self.moved.set()
         return confirmed
@@ -317,8 +325,20 @@ class _Flight:
         self.moved.clear()
         await until(self.moved, seconds)
 
+    def _next_ping(self) -> bytes:
+        self._unpinged = 0
+        self._pings += 1
+        return b"%d" % self._pings
+
     def _on_pong(self, payload: bytes) -> None:
-        if payload == self._awaited and self._pong is not None and not self._pong.done():
+        number = int(payload) if payload.isdigit() else 0
+        if not self._answered < number <= self._pings:
+            return
+        self._answered = number
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time() + self._stuck_timeout)
+        # A peer may leave out pongs for all but its latest ping.
+        if self._pong is not None and not self._pong.done() and number >= self._awaited:
             self._pong.set_result(None)
 
 
@@ -333,28 +353,32 @@ class _Sending:
         self._connection = connection
         self._flight = flight
         self._stop = stop
+        self._unsaved = 0
         self._done = asyncio.Event()
 
     async def messages(self) -> None:
-        """Send messages until `stop` or until a new numbering wants a connection of its own."""
+        """Send messages until `stop` or until what follows wants a connection of its own.
+
+        That is a new numbering, or what an older state of Redis makes go back.
+        """
         sink = self._sink
         cursor = sink.position.confirmed
-        epoch: bytes | None = None
+        written: bytes | None = None
         while not self._stop.is_set():
             entries = await sink.read(cursor)
             if not entries:
                 continue
-            if epoch is None:
-                epoch = _epoch(entries[0][0])
-            same = [entry for entry in entries if _epoch(entry[0]) == epoch]
-            for batch in _batches(same):
-                if not await self._wait_for_room():
+            same = fitting(entries, written)
+            for batch in batches(same, self._flight.slice):
+                if not await self._wait_for_room() or not await self._write(batch):
                     break
-                await self._write(batch)
-                cursor = batch[-1][0]
+                cursor = written = batch[-1][0]
             else:
                 if len(same) < len(entries):
                     self.ending = "epoch"
+                    odd = entries[len(same)][0]
+                    if _epoch(odd) == _epoch(cursor):
+                        sink.went_back(odd)
                     break
         self._done.set()
         # The confirmations' half returns when all is confirmed, and ends this half with it.
@@ -363,8 +387,11 @@ class _Sending:
         else:
             await asyncio.Event().wait()
 
-    async def _wait_for_room(self) -> bool:
-        """Wait until less is on its way than the window; returns False to send no more."""
+    async def _wait_for_room(self, *, begun: bool = False) -> bool:
+        """Wait until less is on its way than the window; returns False to send no more.
+
+        What is `begun` goes on in spite of `stop`, as long as the lease stands.
+        """
         sink, flight = self._sink, self._flight
         while not self._stop.is_set():
             if flight.size >= flight.window:
@@ -376,21 +403,36 @@ class _Sending:
             else:
                 break
         sink.metrics.paused.set(0)
-        return not self._stop.is_set()
+        return not self._stop.is_set() or (begun and sink.may_send)
 
-    async def _write(self, entries: list[tuple[bytes, list[bytes]]]) -> None:
-        sink = self._sink
+    async def _write(self, entries: list[Entry]) -> bool:
+        """Write entries, slice by slice; returns False to send no more."""
+        sink, flight = self._sink, self._flight
         frames: list[bytes] = []
         for _, values in entries:
             frames += values[3::2]
         last = entries[-1][0]
         if sink.at_most_once:
+            fence = sink.fence
             await sink.save(last, len(frames))
-        # No drain(): the window bounds what may wait here, and the pongs tell whether it moves.
-        self._connection.write(frames)
-        self._flight.sent(last, len(frames), sum(map(len, frames)) + 8 * len(frames))
-        sink.observe(entries, len(frames))
-        sink.metrics.unconfirmed.set(self._flight.messages)
+            # If that took long, another may have had the lease, and have sent these.
+            if not await self._wait_for_room(begun=True) or sink.fence != fence:
+                return False
+        size = sum(map(len, frames)) + 8 * len(frames)
+        at = 0
+        while at < len(frames):
+            if at and not await self._wait_for_room(begun=True):
+                return False
+            part = frames[at : at + -(-len(frames) * flight.slice // size)]
+            at += len(part)
+            flight.write(part, size * len(part) // len(frames))
+            flight.sent(
+                last if at == len(frames) else b"", len(part), size * len(part) // len(frames)
+            )
+            sink.counting.count(len(part))
+            sink.metrics.unconfirmed.set(flight.messages)
+        sink.counting.observe(entries)
+        return True
 
     async def confirmations(self) -> None:
         """Ping behind what was sent and save what the pongs confirm, until all is done."""
@@ -418,34 +460,28 @@ class _Sending:
             return
         messages = sum(sent.messages for sent in confirmed)
         if not sink.at_most_once:
-            await sink.save(confirmed[-1].position, messages)
+            await self._save(confirmed)
         now = time.perf_counter()
         for sent in confirmed:
             sink.metrics.round_trip.observe(now - sent.when, sent.messages)
         sink.metrics.confirmed.inc(messages)
         sink.metrics.unconfirmed.set(flight.messages)
 
+    async def _save(self, confirmed: list[_Sent]) -> None:
+        """Save the position behind the last whole entry among what was confirmed."""
+        position, messages = b"", 0
+        for sent in confirmed:
+            self._unsaved += sent.messages
+            if sent.position:
+                position, messages, self._unsaved = sent.position, messages + self._unsaved, 0
+        if position:
+            await self._sink.save(position, messages)
+
 
 async def _discard(connection: BatchingClient) -> None:
     """Read and drop what the endpoint says, so that its pongs come through."""
     while True:
         await connection.receive()
-
-
-def _batches(
-    entries: list[tuple[bytes, list[bytes]]],
-) -> Iterator[list[tuple[bytes, list[bytes]]]]:
-    """Cut entries into batches of about `WRITE_BYTES`."""
-    batch: list[tuple[bytes, list[bytes]]] = []
-    size = 0
-    for entry in entries:
-        batch.append(entry)
-        size += sum(map(len, entry[1]))
-        if size >= WRITE_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _epoch(entry: bytes) -> bytes:

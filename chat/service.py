@@ -67,10 +67,7 @@ class Chat:
             },
             Site("chat").answer,
             metrics.REFUSED,
-            origins=settings.origins,
-            connections=settings.connections,
-            per_address=settings.per_address,
-            proxies=settings.proxies,
+            settings,
         )
         self._server = Server("chat", self, door, log, close_timeout=CLOSE_TIMEOUT)
         self._shares: Shares[tuple[str, str]] = Shares(

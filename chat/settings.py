@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from chassis.broadcast.limits import Network, networks, origins
+from chassis.broadcast import settings as door
+from chassis.broadcast.limits import Network
 from chassis.settings import WithRedis, integer, number, setting, text
 
 
@@ -29,12 +30,7 @@ class Settings(WithRedis):
         "20",
         "messages/s of one connection, twice that at once; what exceeds it is refused",
     )
-    origins: tuple[str, ...] = setting(
-        "CHAT_ORIGINS",
-        origins,
-        "same",
-        "web pages that may connect: same (origin), *, or origins, separated by spaces",
-    )
+    origins: tuple[str, ...] = door.origins("CHAT_ORIGINS")
     message_bytes: int = setting(
         "CHAT_MESSAGE_BYTES", integer(1, 32_768), "8192", "longest message, bytes of UTF-8"
     )
@@ -44,21 +40,9 @@ class Settings(WithRedis):
         "100000",
         "records kept in Redis, for clients that come back and for the log",
     )
-    connections: int = setting(
-        "CHAT_CONNECTIONS", integer(1, 1_000_000), "10000", "connections to one replica"
-    )
-    per_address: int = setting(
-        "CHAT_CONNECTIONS_PER_ADDRESS",
-        integer(1, 1_000_000),
-        "2000",
-        "connections from one address to one replica",
-    )
-    proxies: tuple[Network, ...] = setting(
-        "CHAT_PROXIES",
-        networks,
-        "",
-        "addresses or networks whose X-Forwarded-For is believed, separated by spaces",
-    )
+    connections: int = door.connections("CHAT_CONNECTIONS")
+    per_address: int = door.per_address("CHAT_CONNECTIONS_PER_ADDRESS")
+    proxies: tuple[Network, ...] = door.proxies("CHAT_PROXIES")
     idle_timeout: float = setting(
         "CHAT_IDLE_TIMEOUT",
         number(1, 3600),

@@ -91,10 +91,7 @@ class Wisdom:
             dict.fromkeys(PATHS, MAX_BYTES),
             self._answer,
             metrics.REFUSED,
-            origins=settings.origins,
-            connections=settings.connections,
-            per_address=settings.per_address,
-            proxies=settings.proxies,
+            settings,
         )
         self._server = Server("wisdom", self, door, log, close_timeout=CLOSE_TIMEOUT)
         metrics.PERIOD.set(settings.period)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from chassis.broadcast.limits import Network, networks, origins
+from chassis.broadcast import settings as door
+from chassis.broadcast.limits import Network
 from chassis.settings import WithRedis, integer, number, setting, text
 
 from .quotes import load
@@ -24,24 +25,7 @@ class Settings(WithRedis):
     quotes: tuple[str, ...] = setting(
         "WISDOM_QUOTES", load, "built-in", "file of quotes, one a line; or built-in"
     )
-    origins: tuple[str, ...] = setting(
-        "WISDOM_ORIGINS",
-        origins,
-        "same",
-        "web pages that may connect: same (origin), *, or origins, separated by spaces",
-    )
-    connections: int = setting(
-        "WISDOM_CONNECTIONS", integer(1, 1_000_000), "10000", "connections to one replica"
-    )
-    per_address: int = setting(
-        "WISDOM_CONNECTIONS_PER_ADDRESS",
-        integer(1, 1_000_000),
-        "2000",
-        "connections from one address to one replica",
-    )
-    proxies: tuple[Network, ...] = setting(
-        "WISDOM_PROXIES",
-        networks,
-        "",
-        "addresses or networks whose X-Forwarded-For is believed, separated by spaces",
-    )
+    origins: tuple[str, ...] = door.origins("WISDOM_ORIGINS")
+    connections: int = door.connections("WISDOM_CONNECTIONS")
+    per_address: int = door.per_address("WISDOM_CONNECTIONS_PER_ADDRESS")
+    proxies: tuple[Network, ...] = door.proxies("WISDOM_PROXIES")

@@ -15,7 +15,7 @@ from websockets.protocol import OPEN
 
 from chassis.websocket import BatchingServer
 
-from .endings import BY_CODE, FLOOD, LEFT, LOST, SLOW, Ending
+from .endings import BY_CODE, FLOOD, LEFT, LOST, Ending
 
 SLOW_BYTES = 1024 * 1024
 """Bytes that the kernel has not taken at which a client counts as too slow and is cut."""
@@ -70,12 +70,6 @@ class Connection(BatchingServer):
         received = await self.receive()
         return [Message(data, place in self.binary) for place, data in enumerate(received)]
 
-    def data_received(self, data: bytes) -> None:
-        """Take in bytes, and cut a client that does not read what they are answered with."""
-        super().data_received(data)
-        if self.unwritten > SLOW_BYTES:
-            self.cut(SLOW)
-
     def flooded(self) -> None:
         """Note why a client is dropped that sends too many control frames or fragments."""
         if self.ending is None:
@@ -101,14 +95,14 @@ class Connection(BatchingServer):
             self.written += len(frames)
             self.transport.write(frames)
 
-    def stalled(self, now: float) -> bool:
-        """Tell whether the kernel has taken nothing for too long; ask every second or so."""
+    def lags(self, now: float) -> bool:
+        """Tell whether too much waits for the kernel, or for too long; ask every second or so."""
         unwritten = self.unwritten
         taken = self.written - unwritten
         if taken > self._taken or unwritten == 0 or not self._stalled_since:
             self._taken = taken
             self._stalled_since = now
-        return now - self._stalled_since >= STALLED
+        return unwritten > SLOW_BYTES or now - self._stalled_since >= STALLED
 
     def ping_once(self, now: float) -> None:
         """Send a ping, whose pong is a sign of life; nobody waits for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Protocol
 from urllib.parse import unquote
 
 from prometheus_client import Counter
@@ -19,6 +20,26 @@ REFUSALS = ("origin", "path", "connections", "address")
 """Why a handshake may be refused: the reasons that `refused` is counted under."""
 
 
+class Rules(Protocol):
+    """What a door goes by: a service's settings, which `settings` declares."""
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """Which web pages may connect."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections there may be."""
+
+    @property
+    def per_address(self) -> int:
+        """How many of them may come from one address."""
+
+    @property
+    def proxies(self) -> Sequence[Network]:
+        """Who is believed about where a connection comes from."""
+
+
 class Door:
     """Decides about each request before it becomes a connection."""
 
@@ -27,11 +48,7 @@ class Door:
         paths: Mapping[str, int],
         answer: Callable[[str], Response],
         refused: Counter,
-        *,
-        origins: Sequence[str],
-        connections: int,
-        per_address: int,
-        proxies: Sequence[Network],
+        rules: Rules,
     ) -> None:
         """Open the door to `paths`, each with the bytes that a message there may have at most.
 
@@ -41,12 +58,11 @@ class Door:
         self._paths = paths
         self._answer = answer
         self._refused = refused
-        self._origins = origins
-        self._proxies = proxies
-        self.wanted = connections
-        self.places = places(connections)
+        self._rules = rules
+        self.wanted = rules.connections
+        self.places = places(rules.connections)
         """Connections that there may be at a time."""
-        self._admission = Admission(self.places, per_address)
+        self._admission = Admission(self.places, rules.per_address)
         for reason in REFUSALS:
             refused.labels(reason)
 
@@ -60,12 +76,12 @@ class Door:
         if path not in self._paths:
             return self._refuse("path")
         origin, host = (",".join(headers.get_all(name)) for name in ("Origin", "Host"))
-        if not origin_allowed(origin or None, host or None, self._origins):
+        if not origin_allowed(origin or None, host or None, self._rules.origins):
             return self._refuse("origin")
         address = client_address(
             str((connection.remote_address or ("",))[0]),
             ",".join(headers.get_all("X-Forwarded-For")),
-            self._proxies,
+            self._rules.proxies,
         )
         reason = self._admission.enter(address)
         if reason is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import resource
 from collections import Counter
 from collections.abc import Sequence
@@ -124,26 +123,3 @@ def _within(address: str, networks: Sequence[Network]) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         parsed = parsed.ipv4_mapped
     return any(parsed in network for network in networks)
-
-
-# Parsers of settings ------------------------------------------------------------------------
-
-
-def origins(value: str) -> tuple[str, ...]:
-    """Accept `same`, `*` and origins as browsers send them, separated by spaces."""
-    words = tuple(value.split())
-    for word in words:
-        if word not in ("same", "*") and not re.fullmatch(r"https?://[^/\s?#]+", word):
-            raise ValueError(f"{word!r} is neither same, * nor an origin like https://example.org")
-    return tuple(word.lower() for word in words)
-
-
-def networks(value: str) -> tuple[Network, ...]:
-    """Accept addresses and networks, separated by spaces."""
-    found = []
-    for word in value.split():
-        try:
-            found.append(ipaddress.ip_network(word, strict=False))
-        except ValueError:
-            raise ValueError(f"{word!r} is neither an address nor a network") from None
-    return tuple(found)

@@ -135,7 +135,7 @@ class Server:
                     if connection.lingers:
                         connection.abort()
                     continue
-                if connection.stalled(now):
+                if connection.lags(now):
                     self._host.cut_slow(connection)
                     continue
                 ending = self._host.overdue(connection, now)

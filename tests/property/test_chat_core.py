@@ -112,6 +112,23 @@ class _Journal:
         return [record for record in self.records if record.position > position][:count]
 
 
+class _Log:
+    def warning(self, *_: object, **__: object) -> None: ...
+
+
+def follow(journal: Any, delivered: list[Record | str]) -> Dispatcher:
+    """Make a dispatcher that delivers into a list, and says "broken" there."""
+
+    async def deliver(batch: list[Record], _sent: float | None) -> None:
+        delivered.extend(batch)
+
+    log: Any = _Log()
+    return Dispatcher(
+        journal, Tail(1000, 1_000_000), log,
+        wanted=0, deliver=deliver, broken=lambda: delivered.append("broken"),
+    )  # fmt: skip
+
+
 def parcel(batch: list[Record]) -> bytes:
     head = f"{batch[0].position.epoch} {batch[0].position.seq} 1 1"
     words = " ".join(f"{'m' if record.shown else 'e'}{len(record.data)}" for record in batch)
@@ -131,18 +148,7 @@ def test_the_dispatcher_leaves_no_silent_hole(script: list[tuple[int, str]]) -> 
     """Messages lost on the way would be missing, doubled or out of order at the clients."""
     journal: Any = _Journal()
     delivered: list[Record | str] = []
-
-    async def deliver(batch: list[Record], _sent: float | None) -> None:
-        delivered.extend(batch)
-
-    class _Log:
-        def warning(self, *_: object, **__: object) -> None: ...
-
-    log: Any = _Log()
-    dispatcher = Dispatcher(
-        journal, Tail(1000, 1_000_000), log,
-        wanted=0, deliver=deliver, broken=lambda: delivered.append("broken"),
-    )  # fmt: skip
+    dispatcher = follow(journal, delivered)
 
     async def play() -> list[Record]:
         await dispatcher._start()
@@ -190,18 +196,7 @@ def test_numbers_given_twice_are_noticed() -> None:
     """After a failover that lost a record two replicas' clients would read different things."""
     journal: Any = _Journal()
     delivered: list[Record | str] = []
-
-    async def deliver(batch: list[Record], _sent: float | None) -> None:
-        delivered.extend(batch)
-
-    class _Log:
-        def warning(self, *_: object, **__: object) -> None: ...
-
-    log: Any = _Log()
-    dispatcher = Dispatcher(
-        journal, Tail(1000, 1_000_000), log,
-        wanted=0, deliver=deliver, broken=lambda: delivered.append("broken"),
-    )  # fmt: skip
+    dispatcher = follow(journal, delivered)
     one, two, three, four = (
         Record(Position(1, seq), True, text)
         for seq, text in ((1, b"one"), (2, b"two"), (2, b"three"), (3, b"four"))

@@ -45,21 +45,6 @@ def slowest(feed: str) -> str:
     return f"slowest:{{{feed}}}"
 
 
-def lease(feed: str, role: str) -> str:
-    """Name the string `<fence>:<instance>` that tells who does `role` for `feed`."""
-    return f"lease:{{{feed}}}:{role}"
-
-
-def fence(feed: str, role: str) -> str:
-    """Name the counter that numbers the holders of a lease."""
-    return f"fence:{{{feed}}}:{role}"
-
-
-def replicas(service: str) -> str:
-    """Name the sorted set of a service's live instances, scored by last sign of life (ms)."""
-    return f"replicas:{service}"
-
-
 # Fields of an entry in `raw`. A batch carries the first three, then `0`, `1`, … for its frames;
 # a change of the line's connection carries EVENT instead of frames.
 T = b"t"

@@ -11,12 +11,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
+from .http import respond, respond_json
 from .logs import Log
 
 OPEN_TIMEOUT = 3.0
@@ -24,24 +23,6 @@ OPEN_TIMEOUT = 3.0
 
 Readiness = Callable[[], Mapping[str, Any]]
 """Tells the state of the service; `ready` is a bool, the rest explains it."""
-
-
-def respond(status: HTTPStatus, body: bytes, content_type: str) -> Response:
-    """Make a plain HTTP response, after which websockets closes the connection."""
-    headers = Headers(
-        {
-            "Content-Type": content_type,
-            "Content-Length": str(len(body)),
-            "Cache-Control": "no-store",
-            "Connection": "close",
-        }
-    )
-    return Response(status.value, status.phrase, headers, body)
-
-
-def respond_json(status: HTTPStatus, value: Any) -> Response:
-    """Make an HTTP response that carries `value` as JSON."""
-    return respond(status, orjson.dumps(value) + b"\n", "application/json")
 
 
 def answer(path: str, readiness: Readiness) -> Response:

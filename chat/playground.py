@@ -12,7 +12,7 @@ import contextlib
 
 from websockets.exceptions import ConnectionClosed
 
-from chassis import keys, lifecycle
+from chassis import keys, tasks
 from chassis.broadcast.connection import Connection
 from chassis.broadcast.endings import ENCODING, TOO_BIG, Parting
 from chassis.broadcast.limits import Bucket
@@ -104,7 +104,7 @@ class Playground:
         counter = keys.chat_hello(metrics.PLAYGROUND)
         loop = asyncio.get_running_loop()
         due = loop.time() + PERIOD
-        while not await lifecycle.until(stopped, due - loop.time()):
+        while not await tasks.until(stopped, due - loop.time()):
             due = max(due + PERIOD, loop.time())
             if self.room.presence.online and self._link.up:
                 number = await self._link.patiently(lambda: self._link.client.incr(counter))

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from chassis import keys, lifecycle
+from chassis import keys, tasks
 from chassis.backoff import Backoff
 from chassis.lease import Lease
 from chassis.logs import Log
@@ -66,7 +66,7 @@ class Scribe:
                 records = await self._link.patiently(self._wait)
                 if records:
                     await self._write(file, records, stopped)
-                    await lifecycle.until(stopped, PAUSE)
+                    await tasks.until(stopped, PAUSE)
                 else:
                     await self._check_numbering()
             while lease.held and (records := await self._link.patiently(self._read)):
@@ -84,7 +84,7 @@ class Scribe:
             try:
                 last = await asyncio.to_thread(file.open)
             except Locked:
-                if await lifecycle.until(stopped, 0.2):
+                if await tasks.until(stopped, 0.2):
                     return False
                 continue
             except OSError as error:
@@ -92,7 +92,7 @@ class Scribe:
                 if not failed:
                     self._log.warning("cannot open the log file", error=str(error))
                 failed = True
-                if await lifecycle.until(stopped, backoff.delay()):
+                if await tasks.until(stopped, backoff.delay()):
                     return False
                 continue
             if file.broken is not None:
@@ -136,7 +136,7 @@ class Scribe:
                 if not failed:
                     self._log.warning("cannot write the log file", error=str(error))
                 failed = True
-                if await lifecycle.until(stopped, backoff.delay()):
+                if await tasks.until(stopped, backoff.delay()):
                     return
             else:
                 break

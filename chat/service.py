@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from chassis import lifecycle, logs, ops
+from chassis import logs, ops
 from chassis.broadcast.connection import Connection
 from chassis.broadcast.door import Door
 from chassis.broadcast.endings import Ending
 from chassis.broadcast.server import Server
 from chassis.broadcast.site import Site
-from chassis.lease import Lease, Shares, instance_name
+from chassis.lease import Lease, instance_name
 from chassis.redis import Link
+from chassis.shares import Shares
+from chassis.tasks import end
 
 from . import echo, metrics, protocol
 from .conversation import Conversation
@@ -107,7 +109,7 @@ class Chat:
                 await shares
             finally:
                 for task in tasks:
-                    await lifecycle.end(task)
+                    await end(task)
         await self._link.close()
 
     async def _run_rooms(self, stop: asyncio.Event) -> None:

@@ -14,10 +14,11 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from chassis import keys
 from chassis.backoff import Backoff
 from chassis.lease import Lease
-from chassis.lifecycle import NotDrained, end, until
+from chassis.lifecycle import NotDrained
 from chassis.logs import Log
 from chassis.names import Peer
 from chassis.redis import Link, Unavailable, transient
+from chassis.tasks import end, until
 from chassis.websocket import BatchingClient, dial
 
 from .backlog import Backlog, unsent

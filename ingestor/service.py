@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 from chassis import logs, ops
-from chassis.lease import Lease, Shares, instance_name
+from chassis.lease import Lease, instance_name
 from chassis.names import Peer
 from chassis.redis import Link
+from chassis.shares import Shares
 
 from .line import Line
 from .settings import Settings

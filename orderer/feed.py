@@ -11,9 +11,10 @@ from itertools import groupby
 from typing import Any
 
 from chassis import keys
-from chassis.lease import Lease
+from chassis.lease import Lease, lease_key
 from chassis.logs import Log
-from chassis.redis import BLOCK_MS, Helping, Link, Unavailable, transient
+from chassis.redis import BLOCK_MS, Link, Unavailable, transient
+from chassis.redis.link import Helping
 
 from .checkpoint import position, since
 from .feedclock import FeedClock
@@ -288,7 +289,7 @@ class Feed:
         """
         renewed = not self.clock.lines
         for line in sorted(self.clock.lines):
-            lease = keys.lease(self.feed, f"line:{line}")
+            lease = lease_key(self.feed, f"line:{line}")
             left = await self._link.patiently(partial(self._link.client.pttl, lease))
             if left == NO_SUCH_KEY:
                 self._log.warning("line without an ingestor", feed=self.feed, line=line)

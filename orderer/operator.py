@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from chassis import keys, logs
-from chassis.lease import Lease, instance_name
+from chassis.lease import Lease, instance_name, lease_key
 from chassis.redis import Link
 from chassis.settings import SettingsError, load
 
@@ -123,7 +123,7 @@ async def _describe(link: Link, feed: str) -> str:
     """Describe one feed for a person."""
     client = link.client
     fields = await client.hgetall(keys.order(feed))
-    holder = await client.get(keys.lease(feed, ROLE))
+    holder = await client.get(lease_key(feed, ROLE))
     newest = await client.xrevrange(keys.raw(feed), count=1)
     waiting = await client.xlen(keys.raw(feed))
     status: dict[str, Any] = orjson.loads(fields.get(keys.ORDER_STATUS, b"{}"))

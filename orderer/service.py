@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 from chassis import keys, logs, ops
-from chassis.lease import Lease, Shares, instance_name
+from chassis.lease import Lease, instance_name
 from chassis.redis import Link
+from chassis.shares import Shares
 
 from .feed import Feed
 from .settings import Settings

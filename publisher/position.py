@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from chassis import keys
-from chassis.redis import Helping, Link
+from chassis.redis import Link
+from chassis.redis.link import Helping
 
 START = b"0-0"
 """The position before the first entry."""

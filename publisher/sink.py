@@ -21,10 +21,11 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from chassis import keys
 from chassis.backoff import Backoff
 from chassis.lease import Lease
-from chassis.lifecycle import first, until
 from chassis.logs import Log
 from chassis.names import Peer
-from chassis.redis import BLOCK_MS, Helping, Link, Unavailable, transient
+from chassis.redis import BLOCK_MS, Link, Unavailable, transient
+from chassis.redis.link import Helping
+from chassis.tasks import first, until
 from chassis.websocket import BatchingClient, dial
 
 from .counting import Counting

@@ -10,7 +10,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import OPEN
 
-from chassis import lifecycle
+from chassis import tasks
 from chassis.logs import Log
 from chassis.websocket import WRITE_LIMIT, BatchingServer
 
@@ -107,7 +107,7 @@ class Pump:
             due = (time.monotonic() - start) * self._rate
             places = int(due) + 1 - feed.place
             if places <= 0:
-                await lifecycle.until(self._emptied, max(TICK, (feed.place - due) / self._rate))
+                await tasks.until(self._emptied, max(TICK, (feed.place - due) / self._rate))
                 return
         chunk = feed.take(min(places, PLACES))
         await self._send(chunk)

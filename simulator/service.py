@@ -16,7 +16,8 @@ from websockets.asyncio.server import serve as listen
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from chassis import lifecycle, logs, ops
+from chassis import logs, ops, tasks
+from chassis.http import respond, respond_json
 from chassis.websocket import MAX_MESSAGE, WRITE_LIMIT, BatchingServer, limit_silence
 
 from . import metrics
@@ -89,7 +90,7 @@ class Simulator:
         ):
             port = next(iter(server.sockets)).getsockname()[1]
             self._log.info("simulator listens", host=settings.host, port=port)
-            await lifecycle.first(self._pump.run(), stop.wait())
+            await tasks.first(self._pump.run(), stop.wait())
             await self._close(server)
 
     @staticmethod
@@ -110,17 +111,17 @@ class Simulator:
         path = unquote(request.path.partition("?")[0])
         match path:
             case "/":
-                return ops.respond(HTTPStatus.OK, PAGE.encode(), "text/plain; charset=utf-8")
+                return respond(HTTPStatus.OK, PAGE.encode(), "text/plain; charset=utf-8")
             case "/report":
                 report = {name: checker.report() for name, checker in self._checkers.items()}
-                return ops.respond_json(HTTPStatus.OK, report)
+                return respond_json(HTTPStatus.OK, report)
             case "/feed":
-                return ops.respond_json(HTTPStatus.OK, self._pump.state())
+                return respond_json(HTTPStatus.OK, self._pump.state())
         if path == FEED:
             return None
         endpoint = ENDPOINT.fullmatch(path)
         if not endpoint:
-            return ops.respond_json(HTTPStatus.NOT_FOUND, {"error": "there is nothing here"})
+            return respond_json(HTTPStatus.NOT_FOUND, {"error": "there is nothing here"})
         if self._refusals > 0:
             self._refusals -= 1
             return self._refuse("refused on purpose")
@@ -132,7 +133,7 @@ class Simulator:
     @staticmethod
     def _refuse(reason: str) -> Response:
         metrics.ENDPOINT_REFUSALS.inc()
-        return ops.respond_json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": reason})
+        return respond_json(HTTPStatus.SERVICE_UNAVAILABLE, {"error": reason})
 
     def _readiness(self) -> dict[str, Any]:
         return {"ready": True, "feed": self._pump.state(), "surnames": len(self._checkers)}

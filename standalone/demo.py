@@ -16,6 +16,8 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from chassis import keys
+from chassis.lease import lease_key
+from chassis.shares import replicas_key
 
 from . import endpoints, run, summary, valkey
 from .progress import Snapshot, display
@@ -107,7 +109,7 @@ def feed_settings(options: Options, environ: Mapping[str, str]) -> dict[str, str
 
 async def _idle(redis: Redis, site: str) -> str | None:
     """Tell what is not yet at work, None if only the feed is missing."""
-    if not await redis.exists(keys.lease(FEED, "orderer")):
+    if not await redis.exists(lease_key(FEED, "orderer")):
         return "nobody orders the feed"
     if SURNAME not in (await endpoints.get_json(f"{site}/report") or {}):
         return "the publisher has not connected to the endpoint"
@@ -202,7 +204,7 @@ async def _gaps(redis: Redis) -> list[Gap]:
 
 def _patterns() -> list[str]:
     services = ("ingestor", "orderer", "publisher")
-    return [f"*:{{{FEED}}}*", keys.FEEDS, *(keys.replicas(service) for service in services)]
+    return [f"*:{{{FEED}}}*", keys.FEEDS, *(replicas_key(service) for service in services)]
 
 
 async def _refuse_used(redis: Redis) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from chassis.lifecycle import until
 from chassis.settings import redact
+from chassis.tasks import until
 
 from . import endpoints, valkey
 from .services import Wired

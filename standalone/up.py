@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chassis.backoff import Backoff
-from chassis.lifecycle import until
 from chassis.settings import redact
+from chassis.tasks import until
 
 from . import run
 from .services import Wired, wire

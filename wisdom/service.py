@@ -8,7 +8,7 @@ from typing import Any
 
 from websockets.http11 import Response
 
-from chassis import keys, lifecycle, logs, ops
+from chassis import keys, logs, ops
 from chassis.broadcast.connection import Connection
 from chassis.broadcast.door import Door
 from chassis.broadcast.endings import Ending
@@ -16,8 +16,11 @@ from chassis.broadcast.presence import Presence
 from chassis.broadcast.server import Server
 from chassis.broadcast.site import Site
 from chassis.broadcast.subscription import Subscription
-from chassis.lease import Lease, Shares, instance_name
+from chassis.http import respond_json
+from chassis.lease import Lease, instance_name
 from chassis.redis import Link
+from chassis.shares import Shares
+from chassis.tasks import end
 
 from . import metrics
 from .dispatcher import Dispatcher
@@ -120,7 +123,7 @@ class Wisdom:
                 await self._presence.leave()
             finally:
                 for task in tasks:
-                    await lifecycle.end(task)
+                    await end(task)
         await self._link.close()
 
     async def _find(self) -> list[tuple[str, str]]:
@@ -143,7 +146,7 @@ class Wisdom:
         """Answer a plain GET: the page, or how many are listening."""
         if path == "/listening":
             known = self._presence.online if self._link.up else None
-            return ops.respond_json(HTTPStatus.OK, {"listening": known})
+            return respond_json(HTTPStatus.OK, {"listening": known})
         return self._site.answer(path)
 
     # What the server asks

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-from chassis import lifecycle
+from chassis import tasks
 from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import Link, Unavailable
@@ -73,7 +73,7 @@ class Ticker:
         latest = newest[0].position if newest else NOWHERE
         recent = deque((quote.text for quote in newest), maxlen=KEPT)
         due = loop.time() + wait(latest, await patiently(self._journal.now), self._period)
-        while not await lifecycle.until(stopped, due - loop.time()):
+        while not await tasks.until(stopped, due - loop.time()):
             quote = draw(self._quotes, recent, self._random)
             at = await self._publish(lease, latest, quote)
             if at is None:

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from chassis import ops
+from chassis.http import respond_json
 
 from .connection import Connection
 from .limits import Admission, Network, client_address, origin_allowed, places
@@ -107,7 +107,7 @@ class Door:
             case _:
                 status = HTTPStatus.TOO_MANY_REQUESTS
                 message = "there are too many connections from your address"
-        response = ops.respond_json(status, {"error": message})
+        response = respond_json(status, {"error": message})
         if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
             response.headers["Retry-After"] = "10"
         return response

@@ -9,7 +9,7 @@ from importlib import resources
 
 from prometheus_client import Gauge
 
-from chassis import lifecycle
+from chassis import tasks
 from chassis.redis import Link, transient
 
 _PRESENCE = resources.files(__package__).joinpath("presence.lua").read_text()
@@ -70,7 +70,7 @@ class Presence:
                 if reason is None:
                     raise
                 self._link.failed(error, reason)
-            await lifecycle.until(stop, BEAT)
+            await tasks.until(stop, BEAT)
 
     async def beat(self, now: float) -> None:
         """Show once, and count."""

@@ -12,7 +12,7 @@ from websockets.asyncio.server import Server as Sockets
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as listen
 
-from chassis import lifecycle
+from chassis import tasks
 from chassis.logs import Log
 from chassis.websocket import limit_silence
 
@@ -97,7 +97,7 @@ class Server:
                     connections=door.places,
                     wanted=door.wanted,
                 )
-            await lifecycle.first(self._sweep(sockets), stop.wait())
+            await tasks.first(self._sweep(sockets), stop.wait())
             await self._send_away(sockets)
         finally:
             sockets.close(code=RESTART.code or 1001)

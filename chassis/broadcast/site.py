@@ -7,7 +7,7 @@ from importlib import resources
 
 from websockets.http11 import Response
 
-from chassis import ops
+from chassis.http import respond
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -46,7 +46,7 @@ class Site:
         """Answer a GET of `path`."""
         body, kind = self._files.get(path, (b"There is nothing here.\n", "text/plain"))
         found = path in self._files
-        response = ops.respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, body, kind)
+        response = respond(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, body, kind)
         del response.headers["Cache-Control"]
         response.headers["Cache-Control"] = "no-cache"
         for name, value in SECURITY.items():

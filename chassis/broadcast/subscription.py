@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from prometheus_client import Counter
 from redis.exceptions import ConnectionError
 
-from chassis import lifecycle
+from chassis import tasks
 from chassis.backoff import Backoff
 from chassis.redis import Link, transient
 
@@ -84,7 +84,7 @@ class Subscription:
             pubsub = self._link.reader.pubsub()
             backoff.succeeded()
             try:
-                await lifecycle.first(self._listen(pubsub, stop), self._chirp(stop))
+                await tasks.first(self._listen(pubsub, stop), self._chirp(stop))
             except Exception as error:
                 if transient(error) is None:
                     raise
@@ -95,7 +95,7 @@ class Subscription:
                     await pubsub.aclose()
             if not stop.is_set():
                 await self._probe()
-            await lifecycle.until(stop, backoff.delay())
+            await tasks.until(stop, backoff.delay())
 
     async def _probe(self) -> None:
         """Find out whether Redis is away, or only the subscription was cut."""
@@ -111,7 +111,7 @@ class Subscription:
 
     async def _chirp(self, stop: asyncio.Event) -> None:
         """Send a canary every second; fails with the Redis client."""
-        while not await lifecycle.until(stop, CANARY):
+        while not await tasks.until(stop, CANARY):
             await self._send_canary(keys=[self._stream], args=[self._canary])
             self._link.succeeded()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chassis import keys
+from chassis.lease import lease_key
 from standalone import endpoints, run, valkey
 from standalone.services import RELAY, wire
 
@@ -80,7 +81,7 @@ async def contest(contender: str, messages: int, rate: float, **settings: str) -
 
 
 async def _ordering(redis: Any) -> str | None:
-    held = await redis.exists(keys.lease("default", "orderer"))
+    held = await redis.exists(lease_key("default", "orderer"))
     return None if held else "nobody orders the feed"
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from websockets.asyncio.server import serve
 
-from chassis import websocket
-from chassis.websocket import BatchingServer
+from chassis.websocket import MAX_MESSAGE, BatchingServer
 
 DEADLINE = 10.0
 
@@ -25,7 +24,7 @@ async def peer(handle: Callable[[BatchingServer], Awaitable[None]]) -> AsyncIter
 
     async with serve(
         handler, "127.0.0.1", 0, create_connection=BatchingServer, compression=None,
-        max_size=websocket.MAX_MESSAGE, ping_interval=None, close_timeout=0.1,
+        max_size=MAX_MESSAGE, ping_interval=None, close_timeout=0.1,
     ) as server:  # fmt: skip
         port = next(iter(server.sockets)).getsockname()[1]
         yield f"ws://127.0.0.1:{port}/"

@@ -1,24 +1,20 @@
-"""Leases and shares, against a real server."""
+"""Leases, against a real server."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from prometheus_client import REGISTRY
 
-from chassis import keys, logs
-from chassis.lease import Lease, Shares, instance_name
-from chassis.lifecycle import end
+from chassis import logs
+from chassis.lease import Lease, instance_name, lease_key
 from chassis.redis import Link
 from tests.support import servers
 from tests.support.servers import Server
 
-TTL = 0.5
 DEADLINE = 10.0
 
 log = logs.get("example")
@@ -66,17 +62,6 @@ def shown(role: str) -> float | None:
     return REGISTRY.get_sample_value("lease_active", {"feed": "default", "role": role})
 
 
-async def becomes(link: Link, key: str, value: bytes) -> None:
-    """Wait until a key has this value."""
-    end = time.monotonic() + DEADLINE
-    while await link.client.get(key) != value:
-        assert time.monotonic() < end, f"{key} is not {value!r}"
-        await asyncio.sleep(0.005)
-
-
-# One lease ----------------------------------------------------------------------------------
-
-
 async def test_taken_when_free(link: Link) -> None:
     """Nobody would do the work, or nobody could tell who does."""
     first = lease(link, "a")
@@ -84,8 +69,8 @@ async def test_taken_when_free(link: Link) -> None:
     assert await first.acquire()
     assert (first.held, shown("orderer")) == (True, 1)
     assert first.value == "1:a"
-    assert await link.client.get(keys.lease("default", "orderer")) == b"1:a"
-    assert 29_000 < await link.client.pttl(keys.lease("default", "orderer")) <= 30_000
+    assert await link.client.get(lease_key("default", "orderer")) == b"1:a"
+    assert 29_000 < await link.client.pttl(lease_key("default", "orderer")) <= 30_000
 
 
 async def test_refused_while_another_holds_it(link: Link) -> None:
@@ -193,216 +178,3 @@ async def test_leases_are_independent(link: Link) -> None:
 def test_instance_names_differ() -> None:
     """A restarted container, with the same host and pid, would be taken for its former self."""
     assert instance_name() != instance_name()
-
-
-# Shares -------------------------------------------------------------------------------------
-
-
-class Replica:
-    """A replica of a service that works on pieces of work."""
-
-    def __init__(self, link: Link, name: str, pieces: list[str], **options: Any) -> None:
-        self.link = link
-        self.stop = asyncio.Event()
-        self.begun: list[tuple[str, str]] = []
-        self.ended: list[str] = []
-        self.pieces = pieces
-        self.drain = asyncio.Event()
-        self.drain.set()
-        self.fail: Exception | None = None
-        self.shares = Shares(
-            link, "example", name, options.pop("ttl", TTL), log,
-            find=self.find, name=lambda piece: (piece, "work"), do=self.do, **options,
-        )  # fmt: skip
-        self.task = asyncio.ensure_future(self.shares.run(self.stop))
-
-    async def find(self) -> list[str]:
-        return list(self.pieces)
-
-    async def do(self, piece: str, lease: Lease, stop: asyncio.Event) -> None:
-        assert lease.held
-        self.begun.append((piece, lease.value))
-        await stop.wait()
-        await self.drain.wait()
-        self.ended.append(piece)
-        if self.fail is not None:
-            raise self.fail
-
-    @property
-    def active(self) -> list[str]:
-        assert not self.task.done()
-        return sorted(self.shares.active)
-
-    async def die(self) -> None:
-        """End at once, without giving anything back: the link is cut first."""
-        self.link.client.execute_command = _unreachable
-        self.link.client.pipeline = _unreachable
-        self.shares._turn = _never  # type: ignore[method-assign]
-        await end(self.task)
-
-
-async def _never() -> None:
-    await asyncio.Event().wait()
-
-
-def _unreachable(*_arguments: Any, **_options: Any) -> Any:
-    raise ConnectionError("cut")
-
-
-Start = Callable[..., Awaitable[Replica]]
-
-
-@pytest.fixture
-async def start(server: Server) -> AsyncIterator[Start]:
-    """Starts replicas, each with a link of its own, and stops them afterwards."""
-    server.client.flushall()
-    replicas: list[Replica] = []
-    links: list[Link] = []
-
-    async def start(name: str, *pieces: str, **options: Any) -> Replica:
-        links.append(Link(server.url, log, timeout=0.3 * TTL, stop=asyncio.Event()))
-        replicas.append(Replica(links[-1], name, list(pieces), **options))
-        return replicas[-1]
-
-    yield start
-    for replica in replicas:
-        replica.drain.set()
-        replica.stop.set()
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await replica.task
-    for link in links:
-        await link.close()
-
-
-async def test_one_replica_does_all(start: Start) -> None:
-    """Work would be left lying although somebody is there for it."""
-    replica = await start("a", "x", "y", "z")
-    await until(lambda: replica.active == ["x", "y", "z"], "all is taken")
-    assert sorted(replica.begun) == [("x", "1:a"), ("y", "1:a"), ("z", "1:a")]
-
-
-async def test_two_replicas_share(start: Start) -> None:
-    """Scaling out would change nothing, or two would work on the same piece."""
-    one = await start("a", "x", "y")
-    await until(lambda: one.active == ["x", "y"], "the first has both")
-    other = await start("b", "x", "y")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one")
-    assert one.active != other.active
-    assert one.ended == other.active
-
-
-async def test_a_third_stands_by(start: Start) -> None:
-    """A replica too many would take work away from those that have it."""
-    replicas = [await start(name, "x", "y") for name in "abc"]
-    await until(
-        lambda: sorted(len(replica.active) for replica in replicas) == [0, 1, 1],
-        "two of three work",
-    )
-    [standby] = [replica for replica in replicas if not replica.active]
-    working = next(replica for replica in replicas if replica.active)
-    [piece] = working.active
-    working.stop.set()
-    await working.task
-    await until(lambda: standby.active == [piece], "the standby takes over")
-
-
-async def test_death_of_a_replica(start: Start) -> None:
-    """The work of a replica that was killed would not be taken over, or not soon."""
-    one = await start("a", "x", "y")
-    other = await start("b", "x", "y")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one")
-    began = time.monotonic()
-    await one.die()
-    await until(lambda: other.active == ["x", "y"], "the other has both")
-    assert time.monotonic() - began < 4 * TTL
-
-
-async def test_an_orderly_end(start: Start) -> None:
-    """At each update the work would lie still until the leases run out."""
-    one = await start("a", "x", "y", ttl=30.0)
-    await until(lambda: one.active == ["x", "y"], "the first has both")
-    one.drain.clear()
-    one.stop.set()
-    other = await start("b", "x", "y")
-    await until(lambda: other.link.up, "the other is there")
-    assert other.active == []
-    one.drain.set()
-    await one.task
-    assert sorted(one.ended) == ["x", "y"]
-    await until(lambda: other.active == ["x", "y"], "the other takes over")
-
-
-async def test_pieces_come_and_go(start: Start) -> None:
-    """A new feed would need a restart, and one that is gone would be worked on for ever."""
-    replica = await start("a", "x")
-    await until(lambda: replica.active == ["x"], "the first piece is taken")
-    replica.pieces.append("y")
-    await until(lambda: replica.active == ["x", "y"], "the new piece is taken")
-    replica.pieces.remove("x")
-    await until(lambda: replica.active == ["y"], "the old piece is let go")
-    assert replica.ended == ["x"]
-
-
-async def test_a_lost_lease_ends_the_work(start: Start, link: Link) -> None:
-    """Two would go on working on the same piece."""
-    replica = await start("a", "x")
-    await until(lambda: replica.active == ["x"], "the piece is taken")
-    operator = Lease(link, "x", "work", "operator", 30.0)
-    await operator.seize()
-    await until(lambda: replica.ended == ["x"], "the work has ended")
-    await until(lambda: replica.active == [], "the piece is let go")
-    assert operator.held
-    await operator.release()
-    await until(lambda: replica.begun[1:] == [("x", "3:a")], "the piece is taken again")
-
-
-@pytest.mark.parametrize("keep", [False, True])
-async def test_a_lease_that_had_run_out(keep: bool, start: Start, link: Link) -> None:
-    """Redis' absence would cost a feed's connection; or an orderer would go on that was fenced."""
-    replica = await start("a", "x", keep=keep)
-    await until(lambda: replica.active == ["x"], "the piece is taken")
-    await link.client.delete(keys.lease("x", "work"))
-    if keep:
-        await becomes(link, keys.lease("x", "work"), b"2:a")
-        assert (replica.begun, replica.ended) == ([("x", "1:a")], [])
-    else:
-        await until(lambda: len(replica.begun) == 2, "the work has begun anew")
-        assert replica.ended == ["x"]
-        assert replica.begun[1] == ("x", "3:a")
-
-
-async def test_work_that_ends_by_itself(start: Start) -> None:
-    """A piece whose work ended (fenced, say) would not be taken up again."""
-    replica = await start("a", "x", ttl=30.0)
-    await until(lambda: replica.active == ["x"], "the piece is taken")
-    _, stopped, _ = replica.shares._working["x"]
-    stopped.set()
-    await until(lambda: len(replica.begun) == 2, "the work has begun anew")
-    assert replica.begun[1] == ("x", "2:a")
-
-
-async def test_work_that_fails(start: Start) -> None:
-    """A bug in the work would be swallowed, and the work lie still."""
-    replica = await start("a", "x", "y")
-    await until(lambda: replica.active == ["x", "y"], "both are taken")
-    replica.fail = LookupError("over here")
-    _, stopped, _ = replica.shares._working["x"]
-    stopped.set()
-    with pytest.raises(LookupError, match="over here"):
-        async with asyncio.timeout(DEADLINE):
-            await replica.task
-    assert sorted(replica.ended) == ["x", "y"]
-
-
-async def test_redis_away(start: Start, server: Server) -> None:
-    """An outage would end the service, or the work be done twice after it."""
-    one, other = await start("a", "x", "y"), await start("b", "x", "y")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one")
-    server.freeze()
-    try:
-        await until(lambda: not (one.link.up or other.link.up), "both have noticed")
-    finally:
-        server.thaw()
-    await until(lambda: one.link.up and other.link.up, "both are back")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one again")
-    assert one.active != other.active

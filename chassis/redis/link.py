@@ -1,9 +1,8 @@
-"""The link to Redis: clients with the right options, and patience with a server that is away.
+"""A process's link to Redis, and patience with a server that is away.
 
 redis-py retries by itself, and a retried XADD writes twice; so retries are off and `Link.patiently`
-decides. RESP3's maintenance notifications may hand a left-over reply to the next caller, so
-the protocol is 2. Blocking reads have a client of their own, because `socket_timeout` must
-exceed the time they block.
+decides. Blocking reads have a client of their own, because `socket_timeout` must exceed the time
+they block.
 """
 
 from __future__ import annotations
@@ -14,21 +13,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from prometheus_client import Counter, Gauge
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TimeoutError,
-)
 
-from .backoff import Backoff
-from .logs import Log
+from chassis.backoff import Backoff
+from chassis.logs import Log
+
+from .client import make_client
+from .errors import Unavailable, transient
 
 T = TypeVar("T")
 
@@ -43,11 +33,6 @@ REFUSED = 2.0
 
 BLOCK_MS = 1000
 """Milliseconds that a blocking read waits for something new."""
-
-_TRANSIENT_WORDS = (
-    "OOM", "MISCONF", "LOADING", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN",
-    "NOREPLICAS", "BUSY", "NOAUTH", "WRONGPASS",
-)  # fmt: skip
 
 UP = Gauge("redis_up", "1 while Redis answers this process, else 0")
 FAILURES = Counter("redis_failures", "Redis commands that failed and were tried again", ["reason"])
@@ -82,32 +67,6 @@ class Helping:
         self.entries = max(1, min(fit, 2 * self.entries, self.MOST))
 
 
-class Unavailable(Exception):
-    """Redis was away for too long while the service was stopping."""
-
-
-def transient(error: BaseException) -> str | None:
-    """Give the reason (a label value) if trying again may help, else None."""
-    match error:
-        case TimeoutError() | asyncio.TimeoutError():
-            return "timeout"
-        case OutOfMemoryError():
-            return "memory"
-        case BusyLoadingError() | ReadOnlyError():
-            return "refused"
-        case ConnectionError() | OSError():
-            return "connection"
-        case RuntimeError() if "the handler is closed" in str(error):
-            return "connection"  # uvloop's word for writing to what was reset just now
-        case ResponseError():
-            message = str(error)
-            if message.startswith("OOM") or "OOM command not allowed" in message:
-                return "memory"
-            if message.startswith(_TRANSIENT_WORDS) or "MISCONF" in message:
-                return "refused"
-    return None
-
-
 class Link:
     """One process's link to Redis.
 
@@ -128,8 +87,8 @@ class Link:
         self._stopped: float | None = None
         # Any: redis-py types replies as bytes or str, as dicts and so on; here they are bytes,
         # and those of the streams are lists.
-        self.client: Any = _client(url, timeout)
-        self.reader: Any = _client(url, timeout + BLOCK_MS / 1000)
+        self.client: Any = make_client(url, timeout)
+        self.reader: Any = make_client(url, timeout + BLOCK_MS / 1000)
         self._down_since: float | None = None
         self._refused_at = -REFUSED
         self.answered = False
@@ -197,40 +156,3 @@ class Link:
         """Close all connections."""
         await self.client.aclose()
         await self.reader.aclose()
-
-
-class _Packing:
-    """A mix-in for connections that pack commands in C.
-
-    redis-py does so in its synchronous client only; in Python a message in a batch costs 2 µs
-    more.
-    """
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        """Pack one command."""
-        packed: list[bytes] = _SERIALIZER.pack(*args)
-        return packed
-
-
-_SERIALIZER = HiredisRespSerializer()
-
-
-def _client(url: str, timeout: float) -> Redis:
-    pool = ConnectionPool.from_url(
-        url,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        socket_read_size=256 * 1024,
-    )
-    kind = pool.connection_class
-    pool.connection_class = type(f"Packing{kind.__name__}", (_Packing, kind), {})
-    client: Redis = Redis.from_pool(pool)
-    for command in ("XREAD", "XRANGE", "XREVRANGE"):
-        client.set_response_callback(command, _as_is)
-    return client
-
-
-def _as_is(response: Any, **_options: Any) -> Any:
-    return response

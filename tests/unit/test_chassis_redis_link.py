@@ -12,9 +12,9 @@ import pytest
 import redis.exceptions
 from prometheus_client import REGISTRY
 
-from chassis import redis as chassis_redis
 from chassis.logs import Log
-from chassis.redis import Link, Unavailable, transient
+from chassis.redis import Link, Unavailable
+from chassis.redis import link as link_module
 from tests.support import servers
 from tests.support.servers import Server, free_port
 
@@ -145,7 +145,7 @@ async def test_a_full_server(server: Server, link: Link) -> None:
 
 async def test_gives_up_when_stopping(log: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service could not be stopped while Redis is away."""
-    monkeypatch.setattr(chassis_redis, "DRAIN", 0.2)
+    monkeypatch.setattr(link_module, "DRAIN", 0.2)
     stop = asyncio.Event()
     link = Link(f"redis://127.0.0.1:{free_port()}/0", log, timeout=0.5, stop=stop)
     before = failures("connection")
@@ -201,34 +201,3 @@ async def test_options(link: Link) -> None:
         assert connection.retry.get_retries() == 0
     assert link.client.connection_pool.connection_kwargs["socket_timeout"] == 0.2
     assert link.reader.connection_pool.connection_kwargs["socket_timeout"] > 1.0
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (redis.exceptions.TimeoutError("x"), "timeout"),
-        (TimeoutError(), "timeout"),
-        (redis.exceptions.ConnectionError("x"), "connection"),
-        (ConnectionResetError(), "connection"),
-        (OSError("x"), "connection"),
-        (redis.exceptions.OutOfMemoryError("command not allowed when used memory"), "memory"),
-        (redis.exceptions.ResponseError("OOM command not allowed when used memory"), "memory"),
-        (
-            redis.exceptions.ResponseError("OOM command not allowed ... script: 1f, on @user_"),
-            "memory",
-        ),
-        (redis.exceptions.ResponseError("MISCONF Redis is configured to save"), "refused"),
-        (redis.exceptions.ReadOnlyError("You can't write against a replica"), "refused"),
-        (redis.exceptions.BusyLoadingError("Redis is loading the dataset"), "refused"),
-        (redis.exceptions.ResponseError("NOREPLICAS Not enough good replicas"), "refused"),
-        (redis.exceptions.ResponseError("WRONGTYPE Operation against a key"), None),
-        (redis.exceptions.ResponseError("ERR unknown command 'XADD'"), None),
-        (redis.exceptions.NoScriptError("No matching script"), None),
-        (RuntimeError("unable to perform operation on <…>; the handler is closed"), "connection"),
-        (RuntimeError("x"), None),
-        (LookupError("x"), None),
-    ],
-)
-def test_transient(error: Exception, reason: str | None) -> None:
-    """A bug would be retried for ever, or an outage end the service."""
-    assert transient(error) == reason

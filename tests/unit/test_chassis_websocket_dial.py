@@ -1,16 +1,16 @@
-"""Batching connections with peers that mean no good, over loopback, with either event loop."""
+"""Connecting to peers that are away, stuck or mean no good, with either event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.protocol import OPEN
+from websockets.exceptions import InvalidHandshake
 
-from chassis import websocket
-from chassis.websocket import BatchingServer, dial
-from tests.support.peers import Run, peer
+from chassis.websocket import WRITE_LIMIT, BatchingServer, dial
+from tests.support.peers import DEADLINE, Run, peer
 
 
 @pytest.mark.parametrize(
@@ -71,25 +71,53 @@ def test_a_stop_ends_a_handshake(run: Run) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("kind", ["pings", "fragments"])
-def test_a_flood_of_what_is_no_message_is_cut(
-    kind: str, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A peer could keep a service busy, and fill its memory, with frames that no inbox counts."""
-    monkeypatch.setattr(websocket._Batching, "EXTRA_BURST", 1000)
-    frames = b"\x89\x00" if kind == "pings" else b"\x00\x00"
+def test_leaving_a_peer_that_does_not_read(run: Run) -> None:
+    """The end of a service would wait for an endpoint that has hung up in all but name."""
 
     async def scenario() -> None:
-        async def flood(connection: BatchingServer) -> None:
-            if kind == "fragments":
-                connection.transport.write(b"\x01\x00")
-            while connection.protocol.state is OPEN:
-                connection.transport.write(frames * 500)
-                await asyncio.sleep(0.001)
+        release = asyncio.Event()
 
-        async with peer(flood) as url, dial(url) as client:
-            with pytest.raises(ConnectionClosed):
-                await client.receive()
-            assert len(client._fragments) < 2000
+        async def stall(connection: BatchingServer) -> None:
+            connection.transport.pause_reading()
+            await release.wait()
+            connection.abort()
+
+        async with peer(stall) as url:
+            async with dial(url, close_timeout=60) as client:
+                filling = [b"x" * 100_000] * 20
+                while client.unwritten < WRITE_LIMIT:
+                    client.write(filling)
+                    await asyncio.sleep(0)
+                began = time.monotonic()
+            assert time.monotonic() - began < DEADLINE
+            release.set()
+
+    run(scenario())
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
+def test_the_kernel_limits_silence(run: Run) -> None:
+    """A peer whose machine is gone would keep what was sent to it waiting for a quarter hour."""
+
+    async def scenario() -> None:
+        async def wait(connection: BatchingServer) -> None:
+            await connection.wait_closed()
+
+        async with peer(wait) as url, dial(url) as client:
+            sock = client.transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+
+    run(scenario())
+
+
+def test_nobody_there(run: Run) -> None:
+    """The lack of a peer would be raised as something that the services do not expect."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        with pytest.raises(OSError, match="Connect"):
+            async with dial(f"ws://127.0.0.1:{port}/"):
+                pass
 
     run(scenario())

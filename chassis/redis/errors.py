@@ -1,0 +1,45 @@
+"""What Redis and its client raise: what trying again may mend, and what it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
+
+_TRANSIENT_WORDS = (
+    "OOM", "MISCONF", "LOADING", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN",
+    "NOREPLICAS", "BUSY", "NOAUTH", "WRONGPASS",
+)  # fmt: skip
+
+
+class Unavailable(Exception):
+    """Redis was away for too long while the service was stopping."""
+
+
+def transient(error: BaseException) -> str | None:
+    """Give the reason (a label value) if trying again may help, else None."""
+    match error:
+        case TimeoutError() | asyncio.TimeoutError():
+            return "timeout"
+        case OutOfMemoryError():
+            return "memory"
+        case BusyLoadingError() | ReadOnlyError():
+            return "refused"
+        case ConnectionError() | OSError():
+            return "connection"
+        case RuntimeError() if "the handler is closed" in str(error):
+            return "connection"  # uvloop's word for writing to what was reset just now
+        case ResponseError():
+            message = str(error)
+            if message.startswith("OOM") or "OOM command not allowed" in message:
+                return "memory"
+            if message.startswith(_TRANSIENT_WORDS) or "MISCONF" in message:
+                return "refused"
+    return None

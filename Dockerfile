@@ -7,6 +7,7 @@ RUN python -m pip --python /venv/bin/python install --no-cache-dir --no-compile 
     --only-binary :all: --require-hashes --requirement /tmp/runtime.txt
 WORKDIR /venv/lib/python3.13/site-packages
 COPY chassis chassis
+COPY relay relay
 COPY ingestor ingestor
 COPY orderer orderer
 COPY publisher publisher

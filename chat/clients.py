@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from redis.exceptions import ConnectionError
 
-from chassis import keys
 from chassis.redis import Link
+
+from . import keys
 
 _NEXT = """
 local number = redis.call('INCR', KEYS[1])
@@ -32,8 +33,8 @@ class Clients:
         """`highest` tells the highest number that other replicas have given, as far as known."""
         self._link = link
         self._client = link.client
-        self._counter = keys.chat_clients(room)
-        self._secret_key = keys.chat_secret(room)
+        self._counter = keys.clients(room)
+        self._secret_key = keys.secret(room)
         self._next = link.client.register_script(_NEXT)
         self._others = highest
         self._own = 0

@@ -9,14 +9,13 @@ from typing import TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
-from chassis import keys
 from chassis.broadcast.connection import Connection, Message
 from chassis.broadcast.endings import BUG, ENCODING, FLOOD, LOST, SLOW, Parting
 from chassis.broadcast.limits import Bucket
 from chassis.logs import Log
 from chassis.redis import Link, transient
 
-from . import metrics, protocol
+from . import keys, metrics, protocol
 from .clients import Clients
 from .endings import BEHIND, GOODBYE, UNAVAILABLE
 from .journal import FILL_RECORDS, Draft, Outcome
@@ -226,7 +225,7 @@ class Conversation:
 
     async def _notice(self, member: Member) -> bytes:
         """Tell a client that its last connection was cut, if it was."""
-        key = keys.chat_cut(metrics.MAIN, member.name)
+        key = keys.cut(metrics.MAIN, member.name)
         try:
             cut = await self._link.client.getdel(key)
         except Exception as error:
@@ -334,7 +333,7 @@ class Conversation:
         task.add_done_callback(self._errands.discard)
 
     async def _leave_note(self, name: str) -> None:
-        key = keys.chat_cut(metrics.MAIN, name)
+        key = keys.cut(metrics.MAIN, name)
         try:
             await self._link.client.set(key, 1, px=int(CUT_MEMORY * 1000))
         except Exception as error:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple
 
-from chassis import keys
 from chassis.redis import Link
 
+from . import keys
 from .position import Position, Record
 
 PUBLISH_LUA = resources.files(__package__).joinpath("publish.lua").read_text()
@@ -72,7 +72,7 @@ def unpack(payload: bytes) -> Parcel:
     at = 0
     for seq, word in enumerate(words[4:], first):
         stop = at + int(word[1:])
-        records.append(Record(Position(epoch, seq), word[:1] == keys.CHAT_MESSAGE, body[at:stop]))
+        records.append(Record(Position(epoch, seq), word[:1] == keys.MESSAGE, body[at:stop]))
         at = stop
     if at != len(body):
         raise ValueError("a batch whose lengths are wrong")
@@ -84,11 +84,11 @@ class Journal:
 
     def __init__(self, link: Link, room: str, instance: str, retain: int) -> None:
         self.room = room
-        self.channel = keys.chat_channel(room)
-        self.canary = keys.chat_canary(room, instance)
+        self.channel = keys.channel(room)
+        self.canary = keys.canary(room, instance)
         self._client = link.client
-        self.stream = keys.chat_log(room)
-        self._writer = keys.chat_writer(room, instance)
+        self.stream = keys.log(room)
+        self._writer = keys.writer(room, instance)
         self._retain = retain
         self._publish = link.client.register_script(PUBLISH_LUA)
 
@@ -112,10 +112,10 @@ class Journal:
         for draft in drafts:
             index = 0
             if draft.digest is not None:
-                names.append(keys.chat_key(self.room, draft.digest))
+                names.append(keys.key(self.room, draft.digest))
                 index = len(names)
             arguments += (
-                keys.CHAT_MESSAGE if draft.shown else keys.CHAT_EVENT,
+                keys.MESSAGE if draft.shown else keys.EVENT,
                 b"j" if draft.numbered else b"t",
                 index,
                 draft.author,
@@ -156,6 +156,6 @@ class Journal:
 def read_entries(entries: list[tuple[bytes, list[bytes]]]) -> list[Record]:
     """Read entries of a log as Redis replies them."""
     return [
-        Record(Position.parse(entry), field == keys.CHAT_MESSAGE, data)
+        Record(Position.parse(entry), field == keys.MESSAGE, data)
         for entry, (field, data, *_) in entries
     ]

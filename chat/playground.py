@@ -12,7 +12,7 @@ import contextlib
 
 from websockets.exceptions import ConnectionClosed
 
-from chassis import keys, tasks
+from chassis import tasks
 from chassis.broadcast.connection import Connection
 from chassis.broadcast.endings import ENCODING, TOO_BIG, Parting
 from chassis.broadcast.limits import Bucket
@@ -20,7 +20,7 @@ from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import Link, Unavailable
 
-from . import metrics
+from . import keys, metrics
 from .endings import BINARY, UNAVAILABLE
 from .journal import Draft
 from .room import Room
@@ -101,7 +101,7 @@ class Playground:
             await self._greet(stopped)
 
     async def _greet(self, stopped: asyncio.Event) -> None:
-        counter = keys.chat_hello(metrics.PLAYGROUND)
+        counter = keys.hello(metrics.PLAYGROUND)
         loop = asyncio.get_running_loop()
         due = loop.time() + PERIOD
         while not await tasks.until(stopped, due - loop.time()):

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from chassis import keys
 from chassis.broadcast.audience import Audience
 from chassis.broadcast.connection import Connection
 from chassis.broadcast.frames import frame
@@ -15,7 +14,7 @@ from chassis.broadcast.subscription import Subscription
 from chassis.logs import Log
 from chassis.redis import Link
 
-from . import metrics
+from . import keys, metrics
 from .dispatcher import Dispatcher
 from .journal import NOWHERE, Journal
 from .outbox import Outbox
@@ -66,7 +65,7 @@ class Room:
         )  # fmt: skip
         self.outbox = Outbox(link, self.journal, log, lambda: self.position, highest)
         self.presence = Presence(
-            link, keys.chat_presence(name), instance, metrics.ONLINE.labels(name),
+            link, keys.presence(name), instance, metrics.ONLINE.labels(name),
             count=count, names=names, changed=changed, gone=gone,
         )  # fmt: skip
         self._link = link

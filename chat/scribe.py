@@ -7,13 +7,13 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from chassis import keys, tasks
+from chassis import tasks
 from chassis.backoff import Backoff
 from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import BLOCK_MS, Link, Unavailable
 
-from . import metrics, protocol
+from . import keys, metrics, protocol
 from .journal import NOWHERE, Journal, read_entries
 from .logfile import PAUSE, Locked, LogFile
 from .position import Position, Record, follows
@@ -105,7 +105,7 @@ class Scribe:
 
     async def _wait(self) -> list[Record]:
         """Read what comes next; waits for it a second."""
-        log = keys.chat_log(self._journal.room)
+        log = keys.log(self._journal.room)
         reply = await self._link.reader.xread({log: str(self._position)}, READ, BLOCK_MS)
         return read_entries(reply[0][1]) if reply else []
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from chassis import keys
 from chassis.backoff import Backoff
 from chassis.lease import Lease
 from chassis.lifecycle import NotDrained
 from chassis.logs import Log
-from chassis.names import Peer
 from chassis.redis import Link, Unavailable, transient
 from chassis.tasks import end, until
 from chassis.websocket import BatchingClient, dial
+from relay import keys
+from relay.feeds import Peer
 
 from .backlog import Backlog, unsent
 from .metrics import LineMetrics

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chassis.names import Peer, peers
 from chassis.settings import REQUIRED, WithRedis, integer, number, setting
+from relay.feeds import Peer, peers
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -10,15 +10,15 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from chassis import keys
 from chassis.lease import Lease, lease_key
 from chassis.logs import Log
 from chassis.redis import BLOCK_MS, Link, Unavailable, transient
-from chassis.redis.link import Helping
+from relay import keys
+from relay.messages import Rejected, sequence_number
+from relay.reading import ReadSize
 
 from .checkpoint import position, since
 from .feedclock import FeedClock
-from .frames import Rejected, sequence_number
 from .journal import Journal, Lost, State, Superseded, now_us
 from .lateness import FixedTimeout, LearnedTimeout
 from .metrics import FeedMetrics
@@ -70,7 +70,7 @@ class Feed:
         self._trimmed = self._told = 0.0
         self._behind = False
         self._pulses: dict[str, tuple[float, float]] = {}
-        self._helping = Helping(READ_FRAMES)
+        self._helping = ReadSize(READ_FRAMES)
 
     # From start to stop --------------------------------------------------------------------
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from chassis import keys, times
 from chassis.lease import Lease
 from chassis.redis import Link
+from relay import keys, ordered
 
 from .runs import Cause, Epoch, Gap, Output, Run
 
@@ -309,7 +309,7 @@ def _run_arguments(run: Run) -> list[Any]:
     arguments[0::2] = range(run.first, last + 1)
     arguments[1::2] = run.frames
     return [
-        f"{run.epoch}-{last}", len(arguments) + 2, keys.T, times.pack(stretches), *arguments
+        f"{run.epoch}-{last}", len(arguments) + 2, keys.T, ordered.pack(stretches), *arguments
     ]  # fmt: skip
 
 

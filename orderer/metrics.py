@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge
 
 from chassis.metrics import SIZES, Histogram
+from relay.messages import REASONS
 
-from .frames import REASONS
 from .runs import Cause
 
 FATES = ("released", "duplicate", "late", "rejected")

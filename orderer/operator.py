@@ -17,10 +17,11 @@ from typing import Any
 
 import orjson
 
-from chassis import keys, logs
+from chassis import logs
 from chassis.lease import Lease, instance_name, lease_key
 from chassis.redis import Link
 from chassis.settings import SettingsError, load
+from relay import keys
 
 from .feed import Feed
 from .service import ROLE

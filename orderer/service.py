@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from chassis import keys, logs, ops
+from chassis import logs, ops
 from chassis.lease import Lease, instance_name
 from chassis.redis import Link
 from chassis.shares import Shares
+from relay import keys
 
 from .feed import Feed
 from .settings import Settings

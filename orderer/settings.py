@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from chassis.settings import WithRedis, either, integer, number, setting, text
-
-from .frames import LARGEST
+from relay.messages import LARGEST
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

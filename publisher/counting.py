@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from chassis import times
 from chassis.logs import Log
+from relay import ordered
 
 from .entries import Entry
 from .metrics import SinkMetrics
@@ -39,7 +39,7 @@ class Counting:
             count = len(values) // 2 - 1
             if order(entry) <= order(self._highest):
                 metrics.resent.inc(count)
-            for received, frames in times.unpack(values[1], count):
+            for received, frames in ordered.unpack(values[1], count):
                 metrics.relay.observe(max(0, now - received) / 1e6, frames)
         self._highest = max(self._highest, entries[-1][0], key=order)
 

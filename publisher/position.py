@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from chassis import keys
 from chassis.redis import Link
-from chassis.redis.link import Helping
+from relay import keys
+from relay.reading import ReadSize
 
 START = b"0-0"
 """The position before the first entry."""
@@ -58,10 +58,10 @@ class Position:
         Otherwise one that is restarted often would never trim.
         """
         counted, end = 0, self.confirmed
-        helping = Helping(READ_MESSAGES)
+        size = ReadSize(READ_MESSAGES)
         while end != START:
             entries = await self._link.client.xrevrange(
-                keys.ordered(self._feed), end, "-", count=helping.entries
+                keys.ordered(self._feed), end, "-", count=size.entries
             )
             for entry, values in entries:
                 if counted >= self._retain or counted + self._marks[0][0] >= self._step:
@@ -71,7 +71,7 @@ class Position:
                 counted += len(values) // 2 - 1
             if not entries:
                 return
-            helping.learn(entries)
+            size.learn(entries)
             end = b"(" + entries[-1][0]
 
     async def lost(self) -> bool:

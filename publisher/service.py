@@ -7,9 +7,9 @@ from typing import Any
 
 from chassis import logs, ops
 from chassis.lease import Lease, instance_name
-from chassis.names import Peer
 from chassis.redis import Link
 from chassis.shares import Shares
+from relay.feeds import Peer
 
 from .settings import Settings
 from .sink import Sink

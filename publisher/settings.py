@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chassis.names import Peer, peers
 from chassis.settings import REQUIRED, WithRedis, integer, number, one_of, setting
+from relay.feeds import Peer, peers
 
 AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"

@@ -18,15 +18,15 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from chassis import keys
 from chassis.backoff import Backoff
 from chassis.lease import Lease
 from chassis.logs import Log
-from chassis.names import Peer
 from chassis.redis import BLOCK_MS, Link, Unavailable, transient
-from chassis.redis.link import Helping
 from chassis.tasks import first, until
 from chassis.websocket import BatchingClient, dial
+from relay import keys
+from relay.feeds import Peer
+from relay.reading import ReadSize
 
 from .counting import Counting
 from .entries import Entry, batches, fitting
@@ -102,7 +102,7 @@ class Sink:
         self._position = Position(link, peer.feed, peer.name, others, settings.retain)
         self._ordered = keys.ordered(peer.feed)
         self.counting = Counting(self.metrics, log, peer.name)
-        self._helping = Helping(READ_MESSAGES)
+        self._read_size = ReadSize(READ_MESSAGES)
 
     # From start to stop --------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Sink:
         """Read the next entries after `cursor`; wait a moment for them."""
         try:
             reply: Any = await self._link.reader.xread(
-                {self._ordered: cursor}, count=self._helping.entries, block=BLOCK_MS
+                {self._ordered: cursor}, count=self._read_size.entries, block=BLOCK_MS
             )
         except Exception as error:
             reason = transient(error)
@@ -197,7 +197,7 @@ class Sink:
         if not reply:
             return []
         entries: list[Entry] = reply[0][1]
-        self._helping.learn(entries)
+        self._read_size.learn(entries)
         return entries
 
     def went_back(self, entry: bytes) -> None:

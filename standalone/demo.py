@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
-from chassis import keys
 from chassis.lease import lease_key
 from chassis.shares import replicas_key
+from relay import keys
 
 from . import endpoints, run, summary, valkey
 from .progress import Snapshot, display

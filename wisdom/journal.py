@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib import resources
 from typing import NamedTuple
 
-from chassis import keys
 from chassis.lease import Lease
 from chassis.redis import Link
+
+from . import keys
 
 PUBLISH_LUA = resources.files(__package__).joinpath("publish.lua").read_text()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from websockets.http11 import Response
 
-from chassis import keys, logs, ops
+from chassis import logs, ops
 from chassis.broadcast.connection import Connection
 from chassis.broadcast.door import Door
 from chassis.broadcast.endings import Ending
@@ -22,7 +22,7 @@ from chassis.redis import Link
 from chassis.shares import Shares
 from chassis.tasks import end
 
-from . import metrics
+from . import keys, metrics
 from .dispatcher import Dispatcher
 from .journal import Journal
 from .sessions import Sessions
@@ -67,12 +67,12 @@ class Wisdom:
             Dispatcher(journal, log, self._sessions.deliver),
             metrics.RESUBSCRIPTIONS,
             channel=keys.WISDOM,
-            canary=keys.wisdom_canary(instance),
+            canary=keys.canary(instance),
             stream=keys.quotes(),
         )
         self._presence = Presence(
             link,
-            keys.wisdom_presence(),
+            keys.presence(),
             instance,
             metrics.LISTENING,
             count=lambda: len(self._sessions.subscribers),

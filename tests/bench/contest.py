@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chassis import keys
 from chassis.lease import lease_key
+from relay import keys
 from standalone import endpoints, run, valkey
 from standalone.services import RELAY, wire
 

@@ -15,7 +15,7 @@ import signal
 from itertools import count
 from typing import Any
 
-from chassis import keys, lifecycle
+from chassis import lifecycle
 from chassis.lease import Lease
 from chassis.redis import Link
 from orderer import journal
@@ -24,6 +24,7 @@ from orderer.reorder import Reorder
 from orderer.runs import Batch, Run
 from orderer.service import serve
 from orderer.settings import Settings
+from relay import keys
 
 RUNS = 13
 """Which argument of the script is the number of runs."""

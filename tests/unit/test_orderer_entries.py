@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from chassis import times
 from orderer.checkpoint import position
 from orderer.feed import _unpack
 from orderer.journal import COMMIT_MESSAGES, RUN_MESSAGES, _parts, _run_arguments
 from orderer.runs import Batch, Cause, Epoch, Gap, Output, Run
+from relay import ordered
 
 
 def test_a_batch() -> None:
@@ -126,5 +126,5 @@ def test_a_run_as_an_entry() -> None:
     entry, count, name, packed, *values = _run_arguments(item)
     assert entry == f"3-{2**62 + 2}"
     assert (count, name) == (8, b"t")
-    assert times.unpack(packed, 3) == [(1500, 2), (1000, 1)]
+    assert ordered.unpack(packed, 3) == [(1500, 2), (1000, 1)]
     assert values == [2**62, b"a", 2**62 + 1, b"b", 2**62 + 2, b"c"]

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from chassis import keys, logs
+from chassis import logs
 from chassis.redis import Link
 from publisher.position import START, Position, order
+from relay import keys
 from tests.support import servers
 from tests.support.servers import Server
 

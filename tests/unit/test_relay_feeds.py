@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chassis.names import DEFAULT_FEED, Peer, peers
+from relay.feeds import DEFAULT_FEED, Peer, peers
 
 
 def parse(value: str) -> tuple[Peer, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from .settings import redact, url
+from chassis.settings import redact, url
 
 DEFAULT_FEED = "default"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chassis.times import pack, unpack
+from relay.ordered import pack, unpack
 
 stretches = st.lists(
     st.tuples(st.integers(0, 2**60), st.integers(1, 5000)), min_size=1, max_size=50

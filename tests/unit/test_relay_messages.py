@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orderer.frames import LARGEST, REASONS, Rejected, sequence_number
+from relay.messages import LARGEST, REASONS, Rejected, sequence_number
 
 
 @pytest.mark.parametrize(

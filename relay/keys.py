@@ -1,4 +1,4 @@
-"""Every Redis key and field name of the project, spelled once.
+"""The Redis keys and field names that the relay's services share, spelled once.
 
 Braces make the feed's name a hash tag: all keys of one feed share a slot, so one script may
 touch them together on Redis Cluster.
@@ -48,7 +48,7 @@ def slowest(feed: str) -> str:
 # Fields of an entry in `raw`. A batch carries the first three, then `0`, `1`, … for its frames;
 # a change of the line's connection carries EVENT instead of frames.
 T = b"t"
-"""Receive time, µs since 1970 (UTC). In `ordered`: see `chassis.times`."""
+"""Receive time, µs since 1970 (UTC). In `ordered`: see `relay.ordered`."""
 LINE = b"line"
 CONN = b"conn"
 EVENT = b"event"
@@ -94,89 +94,3 @@ REJECTED_SIZE = b"size"
 # Fields of the hash `sink`.
 SINK_POSITION = b"position"
 SINK_INCARNATION = b"incarnation"
-
-
-# Chat: the room's name is the hash tag, so one script may touch all that belongs to a room.
-
-
-def chat_channel(room: str) -> str:
-    """Name the channel on which a room's records are published."""
-    return f"chat:{{{room}}}"
-
-
-def chat_log(room: str) -> str:
-    """Name the capped stream of a room's messages and events, entry id `<epoch>-<seq>`."""
-    return f"chat:{{{room}}}:log"
-
-
-def chat_canary(room: str, instance: str) -> str:
-    """Name the channel on which an instance hears itself, and so knows that it hears at all."""
-    return f"chat:{{{room}}}:canary:{instance}"
-
-
-def chat_writer(room: str, instance: str) -> str:
-    """Name the string that holds an instance's last batch and its outcome; expires."""
-    return f"chat:{{{room}}}:writer:{instance}"
-
-
-def chat_key(room: str, digest: str) -> str:
-    """Name the string that tells which record a client's idempotency key became; expires."""
-    return f"chat:{{{room}}}:key:{digest}"
-
-
-def chat_presence(room: str) -> str:
-    """Name the hash from instance to who is connected to it."""
-    return f"chat:{{{room}}}:presence"
-
-
-def chat_cut(room: str, client: str) -> str:
-    """Name the string that remembers that a client was cut because it read too slowly; expires."""
-    return f"chat:{{{room}}}:cut:{client}"
-
-
-def chat_clients(room: str) -> str:
-    """Name the counter from which clients get their numbers."""
-    return f"chat:{{{room}}}:clients"
-
-
-def chat_secret(room: str) -> str:
-    """Name the string with which clients' tokens are signed."""
-    return f"chat:{{{room}}}:secret"
-
-
-def chat_hello(room: str) -> str:
-    """Name the counter of the playground's regular greetings."""
-    return f"chat:{{{room}}}:hello"
-
-
-# The one field of an entry in a room's log, which holds the record's bytes.
-CHAT_MESSAGE = b"m"
-CHAT_EVENT = b"e"
-"""What happened, for the log only: clients do not get it."""
-CHAT_EPOCH = b"epoch"
-"""Begins an epoch: its entry has the sequence number 0 and is no record."""
-
-
-# Wisdom: its name is the hash tag, so the script that publishes may look at the lease.
-
-WISDOM = "wisdom"
-"""The channel on which quotes are published; as a feed, what the lease of the tick is for."""
-
-
-def quotes() -> str:
-    """Name the capped stream of the latest quotes; an entry's id is when it was published."""
-    return f"quotes:{{{WISDOM}}}"
-
-
-def wisdom_canary(instance: str) -> str:
-    """Name the channel on which an instance hears itself, and so knows that it hears at all."""
-    return f"wisdom:canary:{instance}"
-
-
-def wisdom_presence() -> str:
-    """Name the hash from instance to how many are subscribed there."""
-    return f"wisdom:{{{WISDOM}}}:presence"
-
-
-QUOTE = b"quote"
-"""The one field of an entry in `quotes`."""

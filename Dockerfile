@@ -8,6 +8,7 @@ RUN python -m pip --python /venv/bin/python install --no-cache-dir --no-compile 
 WORKDIR /venv/lib/python3.13/site-packages
 COPY chassis chassis
 COPY relay relay
+COPY broadcast broadcast
 COPY ingestor ingestor
 COPY orderer orderer
 COPY publisher publisher

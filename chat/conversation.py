@@ -9,18 +9,18 @@ from typing import TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
-from chassis.broadcast.connection import Connection, Message
-from chassis.broadcast.endings import BUG, ENCODING, FLOOD, LOST, SLOW, Parting
-from chassis.broadcast.limits import Bucket
+from broadcast.bucket import Bucket
+from broadcast.closing import BUG, ENCODING, FLOOD, LOST, SLOW, Close
+from broadcast.connection import Connection, Message
 from chassis.logs import Log
 from chassis.redis import Link, transient
 
 from . import keys, metrics, protocol
-from .clients import Clients
-from .endings import BEHIND, GOODBYE, UNAVAILABLE
-from .journal import FILL_RECORDS, Draft, Outcome
-from .position import Position, Record, bounded, consecutive
+from .closing import BEHIND, GOODBYE, UNAVAILABLE
+from .identity import Clients
+from .log import FILL_RECORDS, Draft, Outcome
 from .protocol import Ask, Query, Refused, Say
+from .records import Position, Record, bounded, consecutive
 from .room import Room
 from .settings import Settings
 
@@ -83,7 +83,7 @@ class Conversation:
             on_slow=self._remember_slow,
             highest=lambda: self._clients.highest,
         )
-        self._clients = Clients(link, metrics.MAIN, lambda: self.room.dispatcher.highest)
+        self._clients = Clients(link, metrics.MAIN, lambda: self.room.follower.highest)
 
     # A connection's life
 
@@ -99,9 +99,9 @@ class Conversation:
                 while True:
                     for message in await connection.messages():
                         await self._take(member, message)
-            except Parting as parting:
-                farewell = protocol.goodbye(parting.ending, name)
-                await connection.part(parting.ending, farewell)
+            except Close as close:
+                farewell = protocol.goodbye(close.reason, name)
+                await connection.part(close.reason, farewell)
             except ConnectionClosed:
                 pass
             except Exception:
@@ -109,12 +109,12 @@ class Conversation:
                 raise
             finally:
                 self._leave(member)
-        except Parting as parting:
-            await connection.part(parting.ending, protocol.goodbye(parting.ending))
+        except Close as close:
+            await connection.part(close.reason, protocol.goodbye(close.reason))
 
     async def _admit(self, token: str) -> tuple[str, bool]:
-        if self.room.dispatcher.position is None or not self._link.up:
-            raise Parting(UNAVAILABLE)
+        if self.room.follower.position is None or not self._link.up:
+            raise Close(UNAVAILABLE)
         return await self._or_part(self._clients.admit(token))
 
     async def _join(self, member: Member, resume: Position | None, known: bool) -> None:
@@ -132,7 +132,7 @@ class Conversation:
         # From here to the end nothing is awaited: what comes next goes to this client, too.
         connection.write_frames(frames + notice)
         self._members[connection] = member
-        self.room.audience.add(connection)
+        self.room.hub.add(connection)
         self.room.presence.refresh = True
         metrics.JOINS.labels(metrics.MAIN).inc()
         event = self.room.outbox.put_event
@@ -144,7 +144,7 @@ class Conversation:
         connection = member.connection
         if self._members.pop(connection, None) is None:
             return
-        self.room.audience.discard(connection)
+        self.room.hub.discard(connection)
         ending, code, reason = connection.ended()
         data = protocol.record(
             "disconnect", member.name, "disconnected", "server",
@@ -162,7 +162,7 @@ class Conversation:
 
     def _greeting(self, member: Member, recovered: bool | None) -> bytes:
         """Make the frames for somebody who knows nothing (any longer)."""
-        records = self.room.tail.latest(self._settings.history, HISTORY_BYTES)
+        records = self.room.history.latest(self._settings.history, HISTORY_BYTES)
         return self._welcome(member, recovered) + protocol.history(
             record.data for record in records
         )
@@ -170,28 +170,28 @@ class Conversation:
     async def _recoverable(self, at: Position) -> bool:
         """Tell whether everything after `at` can still be had."""
         room = self.room
-        if at > room.position and at <= await self._or_part(room.journal.end()):
+        if at > room.position and at <= await self._or_part(room.log.end()):
             # Another replica was quicker to tell it than this one is to hear.
-            await room.dispatcher.reach(at, CATCH_UP)
+            await room.follower.reach(at, CATCH_UP)
         if at.epoch != room.position.epoch or at > room.position:
             return False
-        return room.tail.covers(at) or bool(await self._read(at, 1))
+        return room.history.covers(at) or bool(await self._read(at, 1))
 
     async def _catch_up(self, connection: Connection, at: Position) -> bytes:
         """Send what follows `at` in parts; returns the frame of the last one, still to be sent.
 
         That one comes from memory, and nothing is awaited after it was made.
         """
-        tail = self.room.tail
+        history = self.room.history
         while True:
-            if tail.covers(at):
-                records, whole = tail.after(at, HISTORY_BYTES)
+            if history.covers(at):
+                records, whole = history.after(at, HISTORY_BYTES)
                 if whole:
                     return protocol.history(record.data for record in records)
             else:
                 records = await self._read(at, FILL_RECORDS)
                 if not records:
-                    raise Parting(BEHIND)
+                    raise Close(BEHIND)
                 records = bounded(records, HISTORY_BYTES)
             at = records[-1].position
             shown = [record.data for record in records if record.shown]
@@ -200,7 +200,7 @@ class Conversation:
 
     async def _read(self, at: Position, count: int) -> list[Record]:
         """Read what follows `at` from the log; nothing, if what follows is gone."""
-        records = await self._or_part(self.room.journal.after(at, count))
+        records = await self._or_part(self.room.log.after(at, count))
         return records if consecutive(at, records) else []
 
     async def _or_part(self, reading: Awaitable[T]) -> T:
@@ -212,7 +212,7 @@ class Conversation:
             if reason is None:
                 raise
             self._link.failed(error, reason)
-            raise Parting(UNAVAILABLE) from error
+            raise Close(UNAVAILABLE) from error
 
     @staticmethod
     async def _flush(connection: Connection) -> None:
@@ -221,7 +221,7 @@ class Conversation:
             async with asyncio.timeout(READING):
                 await connection.drain()
         except TimeoutError:
-            raise Parting(SLOW) from None
+            raise Close(SLOW) from None
 
     async def _notice(self, member: Member) -> bytes:
         """Tell a client that its last connection was cut, if it was."""
@@ -258,10 +258,10 @@ class Conversation:
             else:
                 await self._answer(member, said)
         except UnicodeDecodeError:
-            raise Parting(ENCODING) from None
+            raise Close(ENCODING) from None
         except Refused as refused:
             if not member.refusals.take(now):
-                raise Parting(FLOOD) from None
+                raise Close(FLOOD) from None
             retry = None
             if refused.code == protocol.RATE:
                 retry = int(1000 * member.bucket.wait(now)) + 1
@@ -290,7 +290,7 @@ class Conversation:
     async def _answer(self, member: Member, asked: Ask) -> None:
         match asked.what:
             case "goodbye":
-                raise Parting(GOODBYE)
+                raise Close(GOODBYE)
             case "ping":
                 member.connection.write_frames(protocol.pong())
             case "who":
@@ -310,7 +310,7 @@ class Conversation:
     # What the room's parts tell
 
     async def _tell_presence(self, online: int) -> None:
-        await self.room.audience.write(protocol.presence(online))
+        await self.room.hub.write(protocol.presence(online))
 
     def _bury(self, names: list[str]) -> None:
         """Write down the end of connections whose replica has died."""

@@ -6,9 +6,9 @@ import asyncio
 
 from websockets.exceptions import ConnectionClosed
 
-from chassis.broadcast.connection import Connection
-from chassis.broadcast.endings import ENCODING, Parting
-from chassis.broadcast.frames import BINARY, TEXT, frame
+from broadcast.closing import ENCODING, Close
+from broadcast.connection import Connection
+from broadcast.frames import BINARY, TEXT, frame
 
 from . import metrics
 
@@ -37,8 +37,8 @@ async def serve(connection: Connection) -> None:
                 connection.write_frames(frame(data, BINARY if binary else TEXT))
                 metrics.DELIVERIES.labels(room).inc()
                 await connection.drain()
-    except Parting as parting:
-        await connection.part(parting.ending)
+    except Close as close:
+        await connection.part(close.reason)
     except (ConnectionClosed, OSError):
         pass
     finally:
@@ -49,4 +49,4 @@ def _check(data: bytes) -> None:
     try:
         data.decode()
     except UnicodeDecodeError:
-        raise Parting(ENCODING) from None
+        raise Close(ENCODING) from None

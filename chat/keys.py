@@ -16,7 +16,7 @@ def log(room: str) -> str:
     return f"chat:{{{room}}}:log"
 
 
-def canary(room: str, instance: str) -> str:
+def probe(room: str, instance: str) -> str:
     """Name the channel on which an instance hears itself, and so knows that it hears at all."""
     return f"chat:{{{room}}}:canary:{instance}"
 

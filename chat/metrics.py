@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge
 
 from chassis.metrics import SIZES, Histogram
 
-from . import endings
+from . import closing
 from .protocol import ERRORS
 
 MAIN, PLAYGROUND, ECHO = "main", "playground", "echo"
@@ -15,7 +15,8 @@ SHARED = (MAIN, PLAYGROUND)
 """The rooms whose clients hear each other."""
 
 FILLS = ("subscribed", "gap", "canary")
-"""What made a replica read the log: a new subscription, a jump in the numbers, its own canary."""
+"""What made a replica read the log: a new subscription, a jump in the numbers, its own probe
+(whose label is older than its name)."""
 
 OUTCOMES = ("recovered", "lost")
 
@@ -56,7 +57,7 @@ for _room in ROOMS:
     JOINS.labels(_room)
     RECEIVED.labels(_room)
     DELIVERIES.labels(_room)
-    for _ending in endings.ALL:
+    for _ending in closing.ALL:
         CLOSES.labels(_room, _ending.label)
 for _room in SHARED:
     ONLINE.labels(_room)

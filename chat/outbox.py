@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-from chassis.logs import Log
+from chassis import logs
 from chassis.redis import Link, Unavailable
 
 from . import metrics
-from .journal import Draft, Journal, Outcome
-from .position import Position
+from .log import Draft, Log, Outcome
+from .records import Position
 
 BATCH_RECORDS = 500
 BATCH_BYTES = 256 * 1024
@@ -34,21 +34,21 @@ class Outbox:
     def __init__(
         self,
         link: Link,
-        journal: Journal,
-        log: Log,
+        room_log: Log,
+        log: logs.Log,
         seen: Callable[[], Position],
         highest: Callable[[], int],
     ) -> None:
         """`seen` tells the latest record that this replica knows, `highest` a client's number."""
         self._link = link
-        self._journal = journal
+        self._room_log = room_log
         self._log = log
         self._seen = seen
         self._highest = highest
         self._waiting: deque[tuple[Draft, Done | None]] = deque()
         self._filled = asyncio.Event()
         self._serial = 0
-        self._queue = metrics.QUEUE.labels(journal.room)
+        self._queue = metrics.QUEUE.labels(room_log.room)
         self._queue.set_function(lambda: len(self._waiting))
 
     @property
@@ -98,10 +98,10 @@ class Outbox:
         """Write a batch until it is written; the serial makes a repeated call harmless."""
         self._serial += 1
         drafts = [draft for draft, _ in batch]
-        room = self._journal.room
+        room = self._room_log.room
 
         async def publish() -> list[Outcome]:
-            return await self._journal.publish(self._serial, drafts, self._seen(), self._highest())
+            return await self._room_log.publish(self._serial, drafts, self._seen(), self._highest())
 
         outcomes = await self._link.patiently(publish)
         metrics.BATCH.labels(room).observe(len(batch))

@@ -12,17 +12,17 @@ import contextlib
 
 from websockets.exceptions import ConnectionClosed
 
+from broadcast.bucket import Bucket
+from broadcast.closing import ENCODING, TOO_BIG, Close
+from broadcast.connection import Connection
 from chassis import tasks
-from chassis.broadcast.connection import Connection
-from chassis.broadcast.endings import ENCODING, TOO_BIG, Parting
-from chassis.broadcast.limits import Bucket
 from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import Link, Unavailable
 
 from . import keys, metrics
-from .endings import BINARY, UNAVAILABLE
-from .journal import Draft
+from .closing import BINARY, UNAVAILABLE
+from .log import Draft
 from .room import Room
 from .settings import Settings
 
@@ -55,7 +55,7 @@ class Playground:
             log,
             retain=RETAIN,
             wanted=0,
-            count=lambda: len(self.room.audience),
+            count=lambda: len(self.room.hub),
             broken=lambda: None,  # a hole in a playground hurts nobody; it is counted
             on_slow=lambda _connection: None,
             highest=lambda: 0,
@@ -65,34 +65,34 @@ class Playground:
         """Serve a connection until it ends."""
         bucket = Bucket(self._settings.rate, 2 * self._settings.rate, connection.loop.time())
         metrics.JOINS.labels(metrics.PLAYGROUND).inc()
-        self.room.audience.add(connection)
+        self.room.hub.add(connection)
         try:
             while True:
                 for data, binary in await connection.messages():
                     metrics.RECEIVED.labels(metrics.PLAYGROUND).inc()
                     if binary:
-                        raise Parting(BINARY)
+                        raise Close(BINARY)
                     if len(data) > self._settings.message_bytes:
-                        raise Parting(TOO_BIG)
+                        raise Close(TOO_BIG)
                     # There is no word for "too fast" here; so who is too fast is slowed down.
                     while not bucket.take(now := connection.loop.time()):  # noqa: ASYNC110 # for time
                         await asyncio.sleep(max(0.001, bucket.wait(now)))
                     self._say(data)
-        except Parting as parting:
-            await connection.part(parting.ending)
+        except Close as close:
+            await connection.part(close.reason)
         except ConnectionClosed:
             pass
         finally:
-            self.room.audience.discard(connection)
+            self.room.hub.discard(connection)
 
     def _say(self, data: bytes) -> None:
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            raise Parting(ENCODING) from None
+            raise Close(ENCODING) from None
         for answer in answers(text):
             if not self.room.outbox.put(Draft(answer.encode(), numbered=False)):
-                raise Parting(UNAVAILABLE)
+                raise Close(UNAVAILABLE)
 
     async def greet(self, _lease: Lease, stopped: asyncio.Event) -> None:
         """Greet everybody on every replica regularly, as long as there is anybody."""

@@ -16,10 +16,10 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from chassis.broadcast.endings import Ending
-from chassis.broadcast.frames import frame
+from broadcast.closing import CloseReason
+from broadcast.frames import frame
 
-from .position import Position
+from .records import Position
 
 KEY_LENGTH = 128
 """Characters of a key at most."""
@@ -222,7 +222,7 @@ def pong() -> bytes:
     return _tell("pong")
 
 
-def goodbye(ending: Ending, client: str | None = None) -> bytes:
+def goodbye(ending: CloseReason, client: str | None = None) -> bytes:
     """Tell why the server is about to close."""
     rest: dict[str, Any] = {"code": ending.code, "reason": ending.label}
     retry = ending.retry_after_ms()

@@ -6,30 +6,31 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from chassis.broadcast.audience import Audience
-from chassis.broadcast.connection import Connection
-from chassis.broadcast.frames import frame
-from chassis.broadcast.presence import Presence
-from chassis.broadcast.subscription import Subscription
-from chassis.logs import Log
+from broadcast.connection import Connection
+from broadcast.frames import frame
+from broadcast.hub import Hub
+from broadcast.presence import Presence
+from broadcast.subscription import Subscription
+from chassis import logs
 from chassis.redis import Link
 
 from . import keys, metrics
-from .dispatcher import Dispatcher
-from .journal import NOWHERE, Journal
+from .follower import Follower
+from .history import History
+from .log import NOWHERE, Log
 from .outbox import Outbox
-from .position import Position, Record, Tail
+from .records import Position, Record
 
-TAIL_RECORDS = 10_000
-TAIL_BYTES = 8 * 1024 * 1024
+KEPT_RECORDS = 10_000
+KEPT_BYTES = 8 * 1024 * 1024
 """Latest messages kept in memory for those who join; who missed more is served from Redis."""
 
 
 class Room:
     """One room on this replica.
 
-    `count`, `names`, `changed` and `gone` are for `Presence`, `broken` for `Dispatcher`,
-    `on_slow` for `Audience`, `highest` for `Outbox`; `wanted` messages are fetched for newcomers
+    `count`, `names`, `changed` and `gone` are for `Presence`, `broken` for `Follower`,
+    `on_slow` for `Hub`, `highest` for `Outbox`; `wanted` messages are fetched for newcomers
     at the start.
     """
 
@@ -38,7 +39,7 @@ class Room:
         link: Link,
         name: str,
         instance: str,
-        log: Log,
+        log: logs.Log,
         *,
         retain: int,
         wanted: int,
@@ -51,19 +52,17 @@ class Room:
         gone: Callable[[list[str]], None] | None = None,
     ) -> None:
         self.name = name
-        self.journal = Journal(link, name, instance, retain)
-        self.tail = Tail(max(TAIL_RECORDS, wanted), TAIL_BYTES)
-        self.audience = Audience(
-            metrics.CONNECTIONS.labels(name), metrics.DELIVERIES.labels(name), on_slow
-        )
-        self.dispatcher = Dispatcher(
-            self.journal, self.tail, log, wanted=wanted, deliver=self._deliver, broken=broken
+        self.log = Log(link, name, instance, retain)
+        self.history = History(max(KEPT_RECORDS, wanted), KEPT_BYTES)
+        self.hub = Hub(metrics.CONNECTIONS.labels(name), metrics.DELIVERIES.labels(name), on_slow)
+        self.follower = Follower(
+            self.log, self.history, log, wanted=wanted, deliver=self._deliver, broken=broken
         )
         self.subscription = Subscription(
-            link, self.dispatcher, metrics.RESUBSCRIPTIONS.labels(name),
-            channel=self.journal.channel, canary=self.journal.canary, stream=self.journal.stream,
+            link, self.follower, metrics.RESUBSCRIPTIONS.labels(name),
+            channel=self.log.channel, probe=self.log.probe, stream=self.log.stream,
         )  # fmt: skip
-        self.outbox = Outbox(link, self.journal, log, lambda: self.position, highest)
+        self.outbox = Outbox(link, self.log, log, lambda: self.position, highest)
         self.presence = Presence(
             link, keys.presence(name), instance, metrics.ONLINE.labels(name),
             count=count, names=names, changed=changed, gone=gone,
@@ -75,7 +74,7 @@ class Room:
     @property
     def position(self) -> Position:
         """That of the latest record heard; `NOWHERE` before the log has been read."""
-        return self.dispatcher.position or NOWHERE
+        return self.follower.position or NOWHERE
 
     @property
     def ready(self) -> bool:
@@ -94,7 +93,7 @@ class Room:
         """Write records to all who are here: each made a frame once, all of them in one go."""
         began = time.monotonic()
         frames = b"".join([frame(record.data) for record in records])
-        await self.audience.write(frames, len(records))
+        await self.hub.write(frames, len(records))
         self._fan_out.observe(time.monotonic() - began)
         if sent is not None:
             self._delay.observe(max(0.0, time.time() - sent), len(records))

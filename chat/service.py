@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from broadcast.closing import CloseReason
+from broadcast.connection import Connection
+from broadcast.handshake import Handshake
+from broadcast.page import Page
+from broadcast.server import Server
 from chassis import logs, ops
-from chassis.broadcast.connection import Connection
-from chassis.broadcast.door import Door
-from chassis.broadcast.endings import Ending
-from chassis.broadcast.server import Server
-from chassis.broadcast.site import Site
 from chassis.lease import Lease, instance_name
 from chassis.redis import Link
 from chassis.shares import Shares
 from chassis.tasks import end
 
 from . import echo, metrics, protocol
+from .closing import IDLE
 from .conversation import Conversation
-from .endings import IDLE
+from .log_writer import LogWriter
 from .playground import Playground
-from .scribe import Scribe
 from .settings import Settings
 
 MAX_BYTES = 64 * 1024
@@ -59,19 +59,19 @@ class Chat:
         self._playground = Playground(self._link, instance, settings, log)
         self._rooms = (self._conversation.room, self._playground.room)
         room = self._conversation.room
-        self._scribe = Scribe(
-            self._link, room.journal, settings.log_file, log, lambda: room.position
+        self._log_writer = LogWriter(
+            self._link, room.log, settings.log_file, log, lambda: room.position
         )
-        door = Door(
+        handshake = Handshake(
             {
                 path: echo.MAX_BYTES if room == metrics.ECHO else MAX_BYTES
                 for path, room in ROOMS.items()
             },
-            Site("chat").answer,
+            Page("chat").answer,
             metrics.REFUSED,
             settings,
         )
-        self._server = Server("chat", self, door, log, close_timeout=CLOSE_TIMEOUT)
+        self._server = Server("chat", self, handshake, log, close_timeout=CLOSE_TIMEOUT)
         self._shares: Shares[tuple[str, str]] = Shares(
             self._link,
             "chat",
@@ -121,7 +121,7 @@ class Chat:
         return [LOG, TICK]
 
     async def _do(self, piece: tuple[str, str], lease: Lease, stopped: asyncio.Event) -> None:
-        work = self._scribe.run if piece == LOG else self._playground.greet
+        work = self._log_writer.run if piece == LOG else self._playground.greet
         await work(lease, stopped)
 
     def _readiness(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class Chat:
             case _:
                 await echo.serve(connection)
 
-    def overdue(self, connection: Connection, now: float) -> Ending | None:
+    def overdue(self, connection: Connection, now: float) -> CloseReason | None:
         """End a connection without a sign of life; ask for one in time."""
         if connection.reading_paused:
             return None  # whatever it says waits
@@ -164,9 +164,9 @@ class Chat:
 
     def cut_slow(self, connection: Connection) -> None:
         """Cut a connection that takes nothing, and remember it for its next visit."""
-        self._conversation.room.audience.cut_slow(connection)
+        self._conversation.room.hub.cut_slow(connection)
 
-    def farewell(self, connection: Connection, ending: Ending) -> bytes:
+    def farewell(self, connection: Connection, ending: CloseReason) -> bytes:
         """Make the last words, where a connection understands them."""
         return protocol.goodbye(ending) if ROOMS[connection.path] == metrics.MAIN else b""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from chassis.broadcast import settings as door
-from chassis.broadcast.limits import Network
+from broadcast import settings as handshake
+from broadcast.admission import Network
 from chassis.settings import WithRedis, integer, number, setting, text
 
 
@@ -30,7 +30,7 @@ class Settings(WithRedis):
         "20",
         "messages/s of one connection, twice that at once; what exceeds it is refused",
     )
-    origins: tuple[str, ...] = door.origins("CHAT_ORIGINS")
+    origins: tuple[str, ...] = handshake.origins("CHAT_ORIGINS")
     message_bytes: int = setting(
         "CHAT_MESSAGE_BYTES", integer(1, 32_768), "8192", "longest message, bytes of UTF-8"
     )
@@ -40,9 +40,9 @@ class Settings(WithRedis):
         "100000",
         "records kept in Redis, for clients that come back and for the log",
     )
-    connections: int = door.connections("CHAT_CONNECTIONS")
-    per_address: int = door.per_address("CHAT_CONNECTIONS_PER_ADDRESS")
-    proxies: tuple[Network, ...] = door.proxies("CHAT_PROXIES")
+    connections: int = handshake.connections("CHAT_CONNECTIONS")
+    per_address: int = handshake.per_address("CHAT_CONNECTIONS_PER_ADDRESS")
+    proxies: tuple[Network, ...] = handshake.proxies("CHAT_PROXIES")
     idle_timeout: float = setting(
         "CHAT_IDLE_TIMEOUT",
         number(1, 3600),

@@ -14,7 +14,7 @@ def quotes() -> str:
     return f"quotes:{{{WISDOM}}}"
 
 
-def canary(instance: str) -> str:
+def probe(instance: str) -> str:
     """Name the channel on which an instance hears itself, and so knows that it hears at all."""
     return f"wisdom:canary:{instance}"
 

@@ -6,11 +6,12 @@ from prometheus_client import Counter, Gauge
 
 from chassis.metrics import Histogram
 
-from . import endings
+from . import closing
 from .protocol import ERRORS, Event
 
 FILLS = ("subscribed", "gap", "canary")
-"""What made a replica read the stream: a new subscription, a missing quote, its own canary."""
+"""What made a replica read the stream: a new subscription, a missing quote, its own probe
+(whose label is older than its name)."""
 
 CONNECTIONS = Gauge("wisdom_connections", "Clients connected to this replica")
 SUBSCRIBERS = Gauge("wisdom_subscribers", "Clients of this replica that get quotes")
@@ -31,7 +32,7 @@ FAN_OUT = Histogram("wisdom_fan_out_seconds", "Time to write a quote to all clie
 HEARD = Gauge("wisdom_quote_timestamp_seconds", "When this replica heard the latest quote, or 0")
 PERIOD = Gauge("wisdom_period_seconds", "From one quote to the next")
 
-for _ending in endings.ALL:
+for _ending in closing.ALL:
     CLOSES.labels(_ending.label)
 for _event in Event:
     EVENTS.labels(_event)

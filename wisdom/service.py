@@ -8,14 +8,14 @@ from typing import Any
 
 from websockets.http11 import Response
 
+from broadcast.closing import CloseReason
+from broadcast.connection import Connection
+from broadcast.handshake import Handshake
+from broadcast.page import Page
+from broadcast.presence import Presence
+from broadcast.server import Server
+from broadcast.subscription import Subscription
 from chassis import logs, ops
-from chassis.broadcast.connection import Connection
-from chassis.broadcast.door import Door
-from chassis.broadcast.endings import Ending
-from chassis.broadcast.presence import Presence
-from chassis.broadcast.server import Server
-from chassis.broadcast.site import Site
-from chassis.broadcast.subscription import Subscription
 from chassis.http import respond_json
 from chassis.lease import Lease, instance_name
 from chassis.redis import Link
@@ -23,10 +23,10 @@ from chassis.shares import Shares
 from chassis.tasks import end
 
 from . import keys, metrics
-from .dispatcher import Dispatcher
-from .journal import Journal
+from .follower import Follower
 from .sessions import Sessions
 from .settings import Settings
+from .stream import Stream
 from .ticker import Ticker
 
 PATHS = ("/", "/ws")
@@ -59,15 +59,15 @@ class Wisdom:
             settings.redis_url, log, timeout=0.3 * settings.lease_ttl, stop=stop
         )
         instance = instance_name()
-        journal = Journal(link)
-        self._site = Site("wisdom")
+        stream = Stream(link)
+        self._page = Page("wisdom")
         self._sessions = Sessions(log)
         self._subscription = Subscription(
             link,
-            Dispatcher(journal, log, self._sessions.deliver),
+            Follower(stream, log, self._sessions.deliver),
             metrics.RESUBSCRIPTIONS,
             channel=keys.WISDOM,
-            canary=keys.canary(instance),
+            probe=keys.probe(instance),
             stream=keys.quotes(),
         )
         self._presence = Presence(
@@ -78,7 +78,7 @@ class Wisdom:
             count=lambda: len(self._sessions.subscribers),
         )
         self._ticker = Ticker(
-            link, journal, settings.quotes, settings.period, log, lambda: self._presence.online
+            link, stream, settings.quotes, settings.period, log, lambda: self._presence.online
         )
         self._shares: Shares[tuple[str, str]] = Shares(
             link,
@@ -90,13 +90,13 @@ class Wisdom:
             name=lambda piece: piece,
             do=self._do,
         )
-        door = Door(
+        handshake = Handshake(
             dict.fromkeys(PATHS, MAX_BYTES),
             self._answer,
             metrics.REFUSED,
             settings,
         )
-        self._server = Server("wisdom", self, door, log, close_timeout=CLOSE_TIMEOUT)
+        self._server = Server("wisdom", self, handshake, log, close_timeout=CLOSE_TIMEOUT)
         metrics.PERIOD.set(settings.period)
 
     async def run(self) -> None:
@@ -147,7 +147,7 @@ class Wisdom:
         if path == "/listening":
             known = self._presence.online if self._link.up else None
             return respond_json(HTTPStatus.OK, {"listening": known})
-        return self._site.answer(path)
+        return self._page.answer(path)
 
     # What the server asks
 
@@ -155,7 +155,7 @@ class Wisdom:
         """Serve a connection's session."""
         await self._sessions.serve(connection)
 
-    def overdue(self, connection: Connection, now: float) -> Ending | None:
+    def overdue(self, connection: Connection, now: float) -> CloseReason | None:
         """End a session whose client has stopped to ping."""
         return self._sessions.overdue(connection, now)
 
@@ -163,7 +163,7 @@ class Wisdom:
         """Cut a connection that takes nothing."""
         self._sessions.subscribers.cut_slow(connection)
 
-    def farewell(self, _connection: Connection, _ending: Ending) -> bytes:
+    def farewell(self, _connection: Connection, _ending: CloseReason) -> bytes:
         """Say nothing: the protocol has no word for it but the close frame's."""
         return b""
 

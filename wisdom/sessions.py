@@ -7,17 +7,17 @@ import uuid
 
 from websockets.exceptions import ConnectionClosed
 
-from chassis.broadcast.audience import Audience
-from chassis.broadcast.connection import Connection, Message
-from chassis.broadcast.endings import BUG, ENCODING, FLOOD, Ending, Parting
-from chassis.broadcast.frames import frame
-from chassis.broadcast.limits import Bucket
+from broadcast.bucket import Bucket
+from broadcast.closing import BUG, ENCODING, FLOOD, Close, CloseReason
+from broadcast.connection import Connection, Message
+from broadcast.frames import frame
+from broadcast.hub import Hub
 from chassis.logs import Log
 
 from . import metrics, protocol
-from .endings import DISCONNECT, SILENT
-from .journal import Quote
+from .closing import DISCONNECT, SILENT
 from .protocol import Refused, Session
+from .stream import Quote
 
 RATE = 20.0
 """Events per second that a client may send on the long run."""
@@ -45,7 +45,7 @@ class Sessions:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._clients: dict[Connection, Client] = {}
-        self.subscribers = Audience(metrics.SUBSCRIBERS, metrics.DELIVERIES, self._note_slow)
+        self.subscribers = Hub(metrics.SUBSCRIBERS, metrics.DELIVERIES, self._note_slow)
         metrics.CONNECTIONS.set_function(lambda: len(self._clients))
 
     async def serve(self, connection: Connection) -> None:
@@ -58,9 +58,9 @@ class Sessions:
             while True:
                 for message in await connection.messages():
                     self._take(client, message)
-        except Parting as parting:
+        except Close as close:
             self._forget(connection)
-            await connection.part(parting.ending)
+            await connection.part(close.reason)
         except ConnectionClosed:
             pass
         except Exception:
@@ -81,10 +81,10 @@ class Sessions:
             event = protocol.read(message.data, session.id)
             answer = session.take(event, now)
         except UnicodeDecodeError:
-            raise Parting(ENCODING) from None
+            raise Close(ENCODING) from None
         except Refused as refused:
             if not client.refusals.take(now):
-                raise Parting(FLOOD) from None
+                raise Close(FLOOD) from None
             metrics.ERRORS_TOLD.labels(refused.code).inc()
             retry = None
             if refused.code == protocol.RATE:
@@ -100,9 +100,9 @@ class Sessions:
         else:
             self.subscribers.discard(connection)
         if session.closed:
-            raise Parting(DISCONNECT)
+            raise Close(DISCONNECT)
 
-    def overdue(self, connection: Connection, now: float) -> Ending | None:
+    def overdue(self, connection: Connection, now: float) -> CloseReason | None:
         """Tell whether a connection's client has stopped to ping; it then hears nothing more."""
         client = self._clients.get(connection)
         if client is None or not client.session.silent(now):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from chassis.broadcast import settings as door
-from chassis.broadcast.limits import Network
+from broadcast import settings as handshake
+from broadcast.admission import Network
 from chassis.settings import WithRedis, integer, number, setting, text
 
 from .quotes import load
@@ -25,7 +25,7 @@ class Settings(WithRedis):
     quotes: tuple[str, ...] = setting(
         "WISDOM_QUOTES", load, "built-in", "file of quotes, one a line; or built-in"
     )
-    origins: tuple[str, ...] = door.origins("WISDOM_ORIGINS")
-    connections: int = door.connections("WISDOM_CONNECTIONS")
-    per_address: int = door.per_address("WISDOM_CONNECTIONS_PER_ADDRESS")
-    proxies: tuple[Network, ...] = door.proxies("WISDOM_PROXIES")
+    origins: tuple[str, ...] = handshake.origins("WISDOM_ORIGINS")
+    connections: int = handshake.connections("WISDOM_CONNECTIONS")
+    per_address: int = handshake.per_address("WISDOM_CONNECTIONS_PER_ADDRESS")
+    proxies: tuple[Network, ...] = handshake.proxies("WISDOM_PROXIES")

@@ -19,8 +19,8 @@ from chassis.logs import Log
 from chassis.redis import Link, Unavailable
 
 from . import metrics
-from .journal import KEPT, NOWHERE, Journal, Position
 from .quotes import draw
+from .stream import KEPT, NOWHERE, Position, Stream
 
 
 def wait(latest: Position, now: float, period: float) -> float:
@@ -46,14 +46,14 @@ class Ticker:
     def __init__(
         self,
         link: Link,
-        journal: Journal,
+        stream: Stream,
         quotes: Sequence[str],
         period: float,
         log: Log,
         listening: Callable[[], int],
     ) -> None:
         self._link = link
-        self._journal = journal
+        self._stream = stream
         self._quotes = quotes
         self._period = period
         self._log = log
@@ -69,10 +69,10 @@ class Ticker:
     async def _tick(self, lease: Lease, stopped: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         patiently = self._link.patiently
-        newest = await patiently(lambda: self._journal.newest(KEPT))
+        newest = await patiently(lambda: self._stream.newest(KEPT))
         latest = newest[0].position if newest else NOWHERE
         recent = deque((quote.text for quote in newest), maxlen=KEPT)
-        due = loop.time() + wait(latest, await patiently(self._journal.now), self._period)
+        due = loop.time() + wait(latest, await patiently(self._stream.now), self._period)
         while not await tasks.until(stopped, due - loop.time()):
             quote = draw(self._quotes, recent, self._random)
             at = await self._publish(lease, latest, quote)
@@ -94,7 +94,7 @@ class Ticker:
         while True:
 
             async def publish(latest: Position = latest) -> Position | None:
-                return await self._journal.publish(lease, latest, quote)
+                return await self._stream.publish(lease, latest, quote)
 
             at = await self._link.patiently(publish)
             if at is None or at > latest:

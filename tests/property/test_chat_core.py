@@ -9,12 +9,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chassis.broadcast.limits import Bucket
+from broadcast.bucket import Bucket
 from chat import protocol
-from chat.dispatcher import Dispatcher
-from chat.journal import unpack
-from chat.position import Position, Record, Tail, bounded
+from chat.follower import Follower
+from chat.history import History
+from chat.log import unpack
 from chat.protocol import Ask, Refused, Say
+from chat.records import Position, Record, bounded
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
@@ -70,31 +71,31 @@ records = st.lists(st.tuples(st.booleans(), st.integers(0, 50)), max_size=60).ma
 
 
 @given(records, st.integers(1, 10), st.integers(1, 400), st.integers(0, 60), st.integers(1, 300))
-def test_what_the_tail_covers_it_has(
+def test_what_the_history_covers_it_has(
     log: list[Record], length: int, size: int, at: int, limit: int
 ) -> None:
     """Somebody who comes back would miss a message, or get one twice."""
-    tail = Tail(length, size)
-    tail.begin(Position(1, 0))
+    history = History(length, size)
+    history.begin(Position(1, 0))
     for record in log:
-        tail.append(record)
+        history.append(record)
     position = Position(1, at)
     missed = [record for record in log if record.shown and record.position > position]
-    if tail.covers(position):
-        found, whole = tail.after(position, limit)
+    if history.covers(position):
+        found, whole = history.after(position, limit)
         assert found == missed[: len(found)]
         assert whole == (len(found) == len(missed))
         assert found or not missed
     else:
         assert at < len(log)
-    assert not tail.covers(Position(2, at))
+    assert not history.covers(Position(2, at))
     shown = [record for record in log if record.shown]
-    latest = tail.latest(5, 10_000)
+    latest = history.latest(5, 10_000)
     assert latest == shown[len(shown) - len(latest) :]
     assert bounded(missed, 1)[:1] == missed[:1]
 
 
-class _Journal:
+class _RoomLog:
     """A log in memory, from which the oldest records go."""
 
     room = "main"
@@ -116,20 +117,20 @@ class _Log:
     def warning(self, *_: object, **__: object) -> None: ...
 
 
-def follow(journal: Any, delivered: list[Record | str]) -> Dispatcher:
-    """Make a dispatcher that delivers into a list, and says "broken" there."""
+def follow(room_log: Any, delivered: list[Record | str]) -> Follower:
+    """Make a follower that delivers into a list, and says "broken" there."""
 
     async def deliver(batch: list[Record], _sent: float | None) -> None:
         delivered.extend(batch)
 
     log: Any = _Log()
-    return Dispatcher(
-        journal, Tail(1000, 1_000_000), log,
+    return Follower(
+        room_log, History(1000, 1_000_000), log,
         wanted=0, deliver=deliver, broken=lambda: delivered.append("broken"),
     )  # fmt: skip
 
 
-def parcel(batch: list[Record]) -> bytes:
+def publication(batch: list[Record]) -> bytes:
     head = f"{batch[0].position.epoch} {batch[0].position.seq} 1 1"
     words = " ".join(f"{'m' if record.shown else 'e'}{len(record.data)}" for record in batch)
     return f"{head} {words}\n".encode() + b"".join(record.data for record in batch)
@@ -144,32 +145,32 @@ def parcel(batch: list[Record]) -> bytes:
         max_size=40,
     )
 )
-def test_the_dispatcher_leaves_no_silent_hole(script: list[tuple[int, str]]) -> None:
+def test_the_follower_leaves_no_silent_hole(script: list[tuple[int, str]]) -> None:
     """Messages lost on the way would be missing, doubled or out of order at the clients."""
-    journal: Any = _Journal()
+    room_log: Any = _RoomLog()
     delivered: list[Record | str] = []
-    dispatcher = follow(journal, delivered)
+    follower = follow(room_log, delivered)
 
     async def play() -> list[Record]:
-        await dispatcher._start()
+        await follower._start()
         everything: list[Record] = []
         epoch, seq = 1, 0
         for number, (size, fate) in enumerate(script):
             if fate == "epoch":
                 epoch, seq = epoch + 1, 0
-                journal.records = [Record(Position(epoch, 0), False, b"")]
+                room_log.records = [Record(Position(epoch, 0), False, b"")]
             batch = []
             for _ in range(size):
                 seq += 1
                 batch.append(Record(Position(epoch, seq), seq % 3 > 0, b"%d" % number))
             everything += batch
-            journal.records += batch
-            assert unpack(parcel(batch)).records == batch
+            room_log.records += batch
+            assert unpack(publication(batch)).records == batch
             if fate == "trimmed":
-                journal.records = journal.records[-1:]
+                room_log.records = room_log.records[-1:]
             elif fate != "lost":
-                await dispatcher.heard([parcel(batch)] * (2 if fate == "twice" else 1))
-        await dispatcher._fill("canary")
+                await follower.heard([publication(batch)] * (2 if fate == "twice" else 1))
+        await follower._fill("canary")
         return everything
 
     with contextlib.closing(asyncio.new_event_loop()) as loop:
@@ -194,18 +195,18 @@ def test_the_dispatcher_leaves_no_silent_hole(script: list[tuple[int, str]]) -> 
 
 def test_numbers_given_twice_are_noticed() -> None:
     """After a failover that lost a record two replicas' clients would read different things."""
-    journal: Any = _Journal()
+    room_log: Any = _RoomLog()
     delivered: list[Record | str] = []
-    dispatcher = follow(journal, delivered)
+    follower = follow(room_log, delivered)
     one, two, three, four = (
         Record(Position(1, seq), True, text)
         for seq, text in ((1, b"one"), (2, b"two"), (2, b"three"), (3, b"four"))
     )
 
     async def play() -> None:
-        await dispatcher._start()
+        await follower._start()
         for records in ([one, two], [one, two], [three], [four], [three, four]):
-            await dispatcher.heard([parcel(records)])
+            await follower.heard([publication(records)])
 
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(play())

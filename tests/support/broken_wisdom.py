@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from chassis import lifecycle
-from wisdom.dispatcher import Dispatcher
+from wisdom.follower import Follower
 from wisdom.service import serve
 from wisdom.settings import Settings
 
 
-async def _fill(self: Dispatcher, cause: str) -> None:
+async def _fill(self: Follower, cause: str) -> None:
     """Look into the stream never again."""
 
 
 if __name__ == "__main__":
-    Dispatcher._fill = _fill  # type: ignore[method-assign] # that is the point
+    Follower._fill = _fill  # type: ignore[method-assign] # that is the point
     lifecycle.run("wisdom", Settings, serve)

@@ -7,10 +7,10 @@ import json
 import pytest
 from websockets.frames import CloseCode
 
-from chassis.broadcast.endings import BY_CODE
-from chat import endings, protocol
-from chat.position import Position
+from broadcast.closing import BY_CODE
+from chat import closing, protocol
 from chat.protocol import ERRORS, Ask, Query, Refused, Say
+from chat.records import Position
 
 
 def body(frame: bytes) -> dict[str, object]:
@@ -80,17 +80,17 @@ def test_records_carry_the_promised_keys() -> None:
     assert record["time"].endswith("+00:00")
 
 
-def test_endings_can_be_told() -> None:
+def test_close_reasons_can_be_told() -> None:
     """A close frame would be refused by the library because of its code or its length."""
-    for ending in endings.ALL:
-        if ending.code is not None:
-            assert len(ending.words.encode()) <= 123
-            assert ending.code >= 4000 or ending.code in set(CloseCode)
-            told = body(protocol.goodbye(ending))
-            assert told["code"] == ending.code
+    for reason in closing.ALL:
+        if reason.code is not None:
+            assert len(reason.words.encode()) <= 123
+            assert reason.code >= 4000 or reason.code in set(CloseCode)
+            told = body(protocol.goodbye(reason))
+            assert told["code"] == reason.code
             assert 0 < int(str(told.get("retry_after_ms", 1))) <= 15_000
-    assert all(ending.code == code for code, ending in BY_CODE.items())
-    assert len({ending.label for ending in endings.ALL}) == len(endings.ALL)
+    assert all(reason.code == code for code, reason in BY_CODE.items())
+    assert len({reason.label for reason in closing.ALL}) == len(closing.ALL)
 
 
 def test_the_protocol_page_has_every_code() -> None:
@@ -100,6 +100,6 @@ def test_the_protocol_page_has_every_code() -> None:
     page = (ROOT / "chat" / "README.md").read_text()
     for code in ERRORS:
         assert f"| `{code}` |" in page, code
-    for ending in endings.ALL:
-        if ending.code is not None:
-            assert f"| {ending.code} |" in page, ending
+    for reason in closing.ALL:
+        if reason.code is not None:
+            assert f"| {reason.code} |" in page, reason

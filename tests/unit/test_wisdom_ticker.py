@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wisdom.journal import NOWHERE, Position, Quote, unpack
+from wisdom.stream import NOWHERE, Position, Quote, unpack
 from wisdom.ticker import missed, wait
 
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from prometheus_client import Counter, Gauge
 from websockets.protocol import OPEN
 
+from .closing import SLOW
 from .connection import SLOW_BYTES, Connection
-from .endings import SLOW
 
 CHUNK = 250
 """Connections written to before other work gets its turn."""
 
 
-class Audience:
+class Hub:
     """The connections that get what is written to all.
 
     `on_slow` is told of each that is cut because it lags; `gauge` shows how many there are,

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wisdom.dispatcher import MADE_UP, Dispatcher
-from wisdom.journal import NOWHERE, Position, Quote
+from wisdom.follower import MADE_UP, Follower
+from wisdom.stream import NOWHERE, Position, Quote
 
 
 class _Stream:
@@ -30,7 +30,7 @@ class _Log:
     def warning(self, *_: object, **__: object) -> None: ...
 
 
-fates = st.sampled_from(["heard", "heard", "lost", "twice", "late", "canary", "subscribed", "gone"])
+fates = st.sampled_from(["heard", "heard", "lost", "twice", "late", "probe", "subscribed", "gone"])
 
 
 @given(st.integers(0, 3), st.lists(fates, max_size=40))
@@ -43,7 +43,7 @@ def test_each_quote_is_delivered_once(before: int, script: list[str]) -> None:
     async def deliver(quotes: list[Quote]) -> None:
         delivered.extend(quotes)
 
-    dispatcher = Dispatcher(stream, log, deliver)
+    follower = Follower(stream, log, deliver)
 
     def publish(at: int) -> bytes:
         last = stream.quotes[-1].position if stream.quotes else NOWHERE
@@ -54,7 +54,7 @@ def test_each_quote_is_delivered_once(before: int, script: list[str]) -> None:
     async def play() -> list[Quote]:
         for at in range(before):
             publish(at)
-        await dispatcher.subscribed()
+        await follower.subscribed()
         everything: list[Quote] = []
         late: list[bytes] = []
         for at, fate in enumerate(script, before):
@@ -65,21 +65,21 @@ def test_each_quote_is_delivered_once(before: int, script: list[str]) -> None:
             everything.append(stream.quotes[-1])
             match fate:
                 case "heard" | "gone":
-                    await dispatcher.heard([message])
+                    await follower.heard([message])
                 case "twice":
-                    await dispatcher.heard([message, message])
+                    await follower.heard([message, message])
                 case "late":
                     late.append(message)
-                case "canary":  # sent before the quote, heard after it
-                    await dispatcher.heard([message])
-                    await dispatcher.canary(end)
+                case "probe":  # sent before the quote, heard after it
+                    await follower.heard([message])
+                    await follower.probe(end)
                 case "subscribed":
-                    await dispatcher.subscribed()
-                    await dispatcher.heard([message])
+                    await follower.subscribed()
+                    await follower.heard([message])
             if fate != "late":
-                await dispatcher.heard(late)
+                await follower.heard(late)
                 late.clear()
-        await dispatcher.canary(str(await stream.end()).encode())
+        await follower.probe(str(await stream.end()).encode())
         return everything
 
     with contextlib.closing(asyncio.new_event_loop()) as loop:

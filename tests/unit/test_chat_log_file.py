@@ -1,4 +1,4 @@
-"""How the log file is kept whole; what the settings and the playground make of a text."""
+"""How the log file is kept whole."""
 
 from __future__ import annotations
 
@@ -7,35 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chassis.settings import SettingsError, load
-from chat.logfile import Locked, LogFile
-from chat.playground import answers
-from chat.position import Position
-from chat.settings import Settings
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("hi", ["hi"]),
-        ("ignore", []),
-        ("a double b", ["a double b #1", "a double b #2"]),
-        ("double ignore", []),
-    ],
-)
-def test_the_playgrounds_answers(text: str, expected: list[str]) -> None:
-    """The playground would not do what the article says."""
-    assert answers(text) == expected
-
-
-def test_settings_are_checked() -> None:
-    """A mistake in the settings would show when somebody is refused for it."""
-    wrong = {"CHAT_ORIGINS": "chat.example", "CHAT_PROXIES": "10.0.0.0/99", "CHAT_COLOUR": "red"}
-    with pytest.raises(SettingsError) as error:
-        load(Settings, "chat", wrong)
-    assert len(error.value.mistakes) == 3
-    chosen = load(Settings, "chat", {"CHAT_ORIGINS": "same https://Page.example"})
-    assert chosen.origins == ("same", "https://page.example")
+from chat.log_file import Locked, LogFile
+from chat.records import Position
 
 
 def record(seq: int, epoch: int = 1) -> bytes:

@@ -1,4 +1,4 @@
-"""The settings of a service's door, which differ in the variable's name only."""
+"""The settings of a handshake, which differ in the variable's name only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from chassis.settings import integer, setting
 
-from .limits import Network
+from .admission import Network
 
 
 def origins(variable: str) -> tuple[str, ...]:

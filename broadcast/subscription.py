@@ -2,7 +2,7 @@
 
 Redis forgets who did not hear a message: a connection that drops comes back without a word, and
 a server that is frozen looks like one that is silent. So what is published stands in a stream
-as well. A new subscription begins with a look into it, and once a second a canary tells, through
+as well. A new subscription begins with a look into it, and once a second a probe tells, through
 the same connection, where the stream ends.
 """
 
@@ -21,13 +21,13 @@ from chassis import tasks
 from chassis.backoff import Backoff
 from chassis.redis import Link, transient
 
-_CANARY = resources.files(__package__).joinpath("canary.lua").read_text()
+_PROBE = resources.files(__package__).joinpath("probe.lua").read_text()
 
-CANARY = 1.0
-"""Seconds between two canaries."""
+PROBE = 1.0
+"""Seconds between two probes."""
 
 DEAF = 3.5
-"""Seconds without a canary after which the subscription counts as dead."""
+"""Seconds without a probe after which the subscription counts as dead."""
 
 TOGETHER = 64
 """Messages that are handed over together, when so many have come."""
@@ -42,7 +42,7 @@ class Listener(Protocol):
     async def heard(self, messages: list[bytes]) -> None:
         """Take messages, in the order in which they were published."""
 
-    async def canary(self, end: bytes) -> None:
+    async def probe(self, end: bytes) -> None:
         """Check that nothing was lost: `end` was the stream's last id, `0-0` if it was empty.
 
         Whatever was published before that was heard before this, or never will be.
@@ -59,21 +59,21 @@ class Subscription:
         resubscriptions: Counter,
         *,
         channel: str,
-        canary: str,
+        probe: str,
         stream: str,
     ) -> None:
         """Prepare to hear `channel`, whose messages stand in `stream` too.
 
-        `canary` is a channel that no other replica uses; `resubscriptions` counts how often it
+        `probe` is a channel that no other replica uses; `resubscriptions` counts how often it
         had to begin anew.
         """
         self._link = link
         self._listener = listener
         self._resubscriptions = resubscriptions
         self._channel = channel.encode()
-        self._canary = canary.encode()
+        self._probe = probe.encode()
         self._stream = stream
-        self._send_canary = link.client.register_script(_CANARY)
+        self._send_probe = link.client.register_script(_PROBE)
         self.hears = False
         """Whether what is published now is heard."""
 
@@ -84,7 +84,7 @@ class Subscription:
             pubsub = self._link.reader.pubsub()
             backoff.succeeded()
             try:
-                await tasks.first(self._listen(pubsub, stop), self._chirp(stop))
+                await tasks.first(self._listen(pubsub, stop), self._send_probes(stop))
             except Exception as error:
                 if transient(error) is None:
                     raise
@@ -94,10 +94,10 @@ class Subscription:
                 with contextlib.suppress(Exception):  # whatever it is, the connection is dropped
                     await pubsub.aclose()
             if not stop.is_set():
-                await self._probe()
+                await self._diagnose()
             await tasks.until(stop, backoff.delay())
 
-    async def _probe(self) -> None:
+    async def _diagnose(self) -> None:
         """Find out whether Redis is away, or only the subscription was cut."""
         try:
             await self._link.client.ping()
@@ -109,20 +109,20 @@ class Subscription:
         else:
             self._link.succeeded()
 
-    async def _chirp(self, stop: asyncio.Event) -> None:
-        """Send a canary every second; fails with the Redis client."""
-        while not await tasks.until(stop, CANARY):
-            await self._send_canary(keys=[self._stream], args=[self._canary])
+    async def _send_probes(self, stop: asyncio.Event) -> None:
+        """Send a probe every second; fails with the Redis client."""
+        while not await tasks.until(stop, PROBE):
+            await self._send_probe(keys=[self._stream], args=[self._probe])
             self._link.succeeded()
 
     async def _listen(self, pubsub: Any, stop: asyncio.Event) -> None:
         """Hear until `stop`; raises whatever the Redis client raises, also when deaf."""
-        channels = {self._channel, self._canary}
+        channels = {self._channel, self._probe}
         await pubsub.subscribe(*channels)
         confirmed: set[bytes] = set()
         heard = time.monotonic()
         while not stop.is_set():
-            message = await pubsub.get_message(timeout=CANARY)
+            message = await pubsub.get_message(timeout=PROBE)
             if message is not None and message["type"] == "subscribe":
                 # Also after a reconnection that nobody told of.
                 confirmed.add(message["channel"])
@@ -131,17 +131,17 @@ class Subscription:
                     self.hears = True
                     heard = time.monotonic()
             elif message is not None and message["type"] == "message":
-                messages, canary = await self._gather(pubsub, message)
+                messages, probe = await self._gather(pubsub, message)
                 if messages:
                     await self._listener.heard(messages)
-                if canary:
+                if probe:
                     heard = time.monotonic()
-                    await self._listener.canary(canary)
+                    await self._listener.probe(probe)
             if time.monotonic() - heard > DEAF:
                 raise ConnectionError("the subscription is deaf")
 
     async def _gather(self, pubsub: Any, message: Any) -> tuple[list[bytes], bytes | None]:
-        """Take what else has come by now, up to a canary."""
+        """Take what else has come by now, up to a probe."""
         messages: list[bytes] = []
         while message is not None:
             if message["type"] != "message":

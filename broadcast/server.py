@@ -16,9 +16,9 @@ from chassis import tasks
 from chassis.logs import Log
 from chassis.websocket import limit_silence
 
+from .closing import BUG, RESTART, CloseReason
 from .connection import SEND_BUFFER, Connection
-from .door import Door
-from .endings import BUG, RESTART, Ending
+from .handshake import Handshake
 
 SWEEP = 1.0
 """Seconds between two looks at every connection."""
@@ -42,13 +42,13 @@ class Host(Protocol):
     async def serve(self, connection: Connection) -> None:
         """Serve a connection until it is closed."""
 
-    def overdue(self, connection: Connection, now: float) -> Ending | None:
+    def overdue(self, connection: Connection, now: float) -> CloseReason | None:
         """Tell how an open connection has to end now, if it has to; asked every second."""
 
     def cut_slow(self, connection: Connection) -> None:
         """Cut a connection that takes nothing any longer."""
 
-    def farewell(self, connection: Connection, ending: Ending) -> bytes:
+    def farewell(self, connection: Connection, ending: CloseReason) -> bytes:
         """Make the last words to a connection, as frames; perhaps none."""
 
     def gone(self, connection: Connection) -> None:
@@ -59,12 +59,12 @@ class Server:
     """A replica's WebSocket server."""
 
     def __init__(
-        self, name: str, host: Host, door: Door, log: Log, *, close_timeout: float
+        self, name: str, host: Host, handshake: Handshake, log: Log, *, close_timeout: float
     ) -> None:
         """Prepare to serve; a client has `close_timeout` seconds to answer a close frame."""
         self._name = name
         self._host = host
-        self._door = door
+        self._handshake = handshake
         self._log = log
         self._close_timeout = close_timeout
         self._closing: set[asyncio.Task[None]] = set()
@@ -77,7 +77,7 @@ class Server:
             self._handle,
             address,
             port,
-            process_request=self._door.decide,
+            process_request=self._handshake.decide,
             create_connection=Connection,
             compression=None,
             open_timeout=10,
@@ -90,12 +90,12 @@ class Server:
         try:
             bound = next(iter(sockets.sockets)).getsockname()[1]
             self._log.info(f"{self._name} listens", host=address, port=bound)
-            door = self._door
-            if door.places < door.wanted:
+            handshake = self._handshake
+            if handshake.places < handshake.wanted:
                 self._log.warning(
                     "fewer connections than wanted, for want of open files",
-                    connections=door.places,
-                    wanted=door.wanted,
+                    connections=handshake.places,
+                    wanted=handshake.wanted,
                 )
             await tasks.first(self._sweep(sockets), stop.wait())
             await self._send_away(sockets)
@@ -142,7 +142,7 @@ class Server:
                 if ending is not None:
                     self._part(connection, ending)
 
-    def _part(self, connection: Connection, ending: Ending) -> asyncio.Task[None]:
+    def _part(self, connection: Connection, ending: CloseReason) -> asyncio.Task[None]:
         farewell = self._host.farewell(connection, ending)
         task = asyncio.ensure_future(connection.part(ending, farewell))
         self._closing.add(task)

@@ -9,17 +9,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from chassis.logs import Log
+from chassis import logs
 
 from . import metrics
-from .journal import FILL_RECORDS, Journal, unpack
-from .position import Position, Record, Tail, consecutive, follows
+from .history import History
+from .log import FILL_RECORDS, Log, unpack
+from .records import Position, Record, consecutive, follows
 
 LOOK_BACK = 20_000
 """Records looked through at the start for what newcomers get."""
 
 
-class Dispatcher:
+class Follower:
     """Follow one room's log; the `Listener` of its subscription.
 
     `deliver(records, sent)` gets every shown record once, in order; `sent` is when the
@@ -29,16 +30,16 @@ class Dispatcher:
 
     def __init__(
         self,
-        journal: Journal,
-        tail: Tail,
-        log: Log,
+        room_log: Log,
+        history: History,
+        log: logs.Log,
         *,
         wanted: int,
         deliver: Callable[[list[Record], float | None], Awaitable[None]],
         broken: Callable[[], None],
     ) -> None:
-        self._journal = journal
-        self._tail = tail
+        self._room_log = room_log
+        self._history = history
         self._log = log
         self._wanted = wanted
         self._deliver = deliver
@@ -68,12 +69,12 @@ class Dispatcher:
 
     async def heard(self, messages: list[bytes]) -> None:
         """Deliver batches that were published one after the other."""
-        parcels = [unpack(payload) for payload in messages]
-        self.highest = max(self.highest, *(parcel.highest for parcel in parcels))
-        records = [record for parcel in parcels for record in parcel.records]
+        publications = [unpack(payload) for payload in messages]
+        self.highest = max(self.highest, *(publication.highest for publication in publications))
+        records = [record for publication in publications for record in publication.records]
         assert self.position is not None
         for record in records:
-            if record.position <= self.position and self._tail.contradicts(record):
+            if record.position <= self.position and self._history.contradicts(record):
                 # A server without our latest records has taken over and given their numbers again.
                 self._break(record.position)
                 break
@@ -83,30 +84,30 @@ class Dispatcher:
             # What the log does not have (any longer) has been heard, at least.
             await self._replay(self._fresh(records))
             return
-        await self._move(records, parcels[0].sent)
+        await self._move(records, publications[0].sent)
 
-    async def canary(self, end: bytes) -> None:
-        """Compare our position with the end of the log, as it was before the canary came."""
+    async def probe(self, end: bytes) -> None:
+        """Compare our position with the end of the log, as it was before the probe came."""
         assert self.position is not None
         position = Position.parse(end)
         if position > self.position:
             await self._fill("canary")
-        elif position < self.position and await self._journal.end() < self.position:
+        elif position < self.position and await self._room_log.end() < self.position:
             # The log has lost what we have seen. Its numbers must not be given again.
-            await self._journal.begin(self.position)
+            await self._room_log.begin(self.position)
             await self._fill("canary")
 
     # Following the log
 
     async def _start(self) -> None:
-        end = await self._journal.begin()
+        end = await self._room_log.begin()
         found: list[Record] = []
         shown = 0
         oldest = Position(end.epoch, end.seq + 1)
         while shown < self._wanted and oldest.seq > 1 and len(found) < LOOK_BACK:
             part = [
                 record
-                for record in await self._journal.before(oldest, FILL_RECORDS)
+                for record in await self._room_log.before(oldest, FILL_RECORDS)
                 if record.position.epoch == end.epoch and record.position.seq > 0
             ]
             if not part:
@@ -114,9 +115,9 @@ class Dispatcher:
             found += part
             shown += sum(record.shown for record in part)
             oldest = part[-1].position
-        self._tail.begin(Position(end.epoch, oldest.seq - 1))
+        self._history.begin(Position(end.epoch, oldest.seq - 1))
         for record in reversed(found):
-            self._tail.append(record)
+            self._history.append(record)
         self.position = end
 
     def _fresh(self, records: list[Record]) -> list[Record]:
@@ -127,10 +128,10 @@ class Dispatcher:
 
     async def _fill(self, cause: str) -> None:
         """Read what follows our position from the log, and deliver it."""
-        metrics.FILLED.labels(self._journal.room, cause).inc()
+        metrics.FILLED.labels(self._room_log.room, cause).inc()
         while True:
             assert self.position is not None
-            records = await self._journal.after(self.position, FILL_RECORDS)
+            records = await self._room_log.after(self.position, FILL_RECORDS)
             await self._replay(records)
             if len(records) < FILL_RECORDS:
                 return
@@ -151,15 +152,15 @@ class Dispatcher:
 
     def _break(self, following: Position) -> None:
         """Go on at `following`, although something between is gone."""
-        metrics.DATA_LOSS.labels(self._journal.room).inc()
+        metrics.DATA_LOSS.labels(self._room_log.room).inc()
         self._log.warning(
             "Redis has lost records",
-            room=self._journal.room,
+            room=self._room_log.room,
             seen=str(self.position),
             following=str(following),
         )
         self.position = Position(following.epoch, max(0, following.seq - 1))
-        self._tail.begin(self.position)
+        self._history.begin(self.position)
         self._broken()
 
     async def _move(self, records: list[Record], sent: float | None) -> None:
@@ -169,7 +170,7 @@ class Dispatcher:
         # Before anything is awaited: who joins meanwhile has these records in its history.
         self.position = records[-1].position
         for record in records:
-            self._tail.append(record)
+            self._history.append(record)
         shown = [record for record in records if record.shown]
         if shown:
             await self._deliver(shown, sent)

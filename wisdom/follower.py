@@ -12,19 +12,19 @@ from collections.abc import Awaitable, Callable
 from chassis.logs import Log
 
 from . import metrics
-from .journal import Journal, Position, Quote, unpack
+from .stream import Position, Quote, Stream, unpack
 
 MADE_UP = 12
 """Quotes that are made up for at most: after a long outage nobody wants all of them at once."""
 
 
-class Dispatcher:
+class Follower:
     """The `Listener` of the subscription; `deliver(quotes)` gets every quote once, in order."""
 
     def __init__(
-        self, journal: Journal, log: Log, deliver: Callable[[list[Quote]], Awaitable[None]]
+        self, stream: Stream, log: Log, deliver: Callable[[list[Quote]], Awaitable[None]]
     ) -> None:
-        self._journal = journal
+        self._stream = stream
         self._log = log
         self._deliver = deliver
         self.position: Position | None = None
@@ -33,7 +33,7 @@ class Dispatcher:
     async def subscribed(self) -> None:
         """Make up for what was missed; at first, only find out where the stream ends."""
         if self.position is None:
-            self.position = await self._journal.end()
+            self.position = await self._stream.end()
         else:
             await self._fill("subscribed")
 
@@ -47,13 +47,13 @@ class Dispatcher:
             if quote.position > self.position:
                 await self._move([quote])
 
-    async def canary(self, end: bytes) -> None:
-        """Compare our position with the end of the stream, as it was before the canary came."""
+    async def probe(self, end: bytes) -> None:
+        """Compare our position with the end of the stream, as it was before the probe came."""
         assert self.position is not None
         position = Position.parse(end)
         if position > self.position:
             await self._fill("canary")
-        elif position < self.position and await self._journal.end() < self.position:
+        elif position < self.position and await self._stream.end() < self.position:
             self._log.warning("Redis has lost quotes", seen=str(self.position), end=str(position))
             self.position = position
 
@@ -61,7 +61,7 @@ class Dispatcher:
         """Read what follows our position from the stream, and deliver it."""
         metrics.FILLED.labels(cause).inc()
         assert self.position is not None
-        await self._move((await self._journal.newest(MADE_UP, self.position))[::-1])
+        await self._move((await self._stream.newest(MADE_UP, self.position))[::-1])
 
     async def _move(self, quotes: list[Quote]) -> None:
         if quotes:

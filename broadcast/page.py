@@ -30,7 +30,7 @@ SECURITY = {
 }
 
 
-class Site:
+class Page:
     """The page's files, read once from the folder `page` of a package."""
 
     def __init__(self, package: str) -> None:

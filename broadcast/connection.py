@@ -15,7 +15,7 @@ from websockets.protocol import OPEN
 
 from chassis.websocket import BatchingServer
 
-from .endings import BY_CODE, FLOOD, LEFT, LOST, Ending
+from .closing import BY_CODE, FLOOD, LEFT, LOST, CloseReason
 
 SLOW_BYTES = 1024 * 1024
 """Bytes that the kernel has not taken at which a client counts as too slow and is cut."""
@@ -57,7 +57,7 @@ class Connection(BatchingServer):
         """The path that was asked for, without the query."""
         self.address = ""
         """The client's address, as far as known."""
-        self.ending: Ending | None = None
+        self.ending: CloseReason | None = None
         """Why the server has ended the connection, if it has."""
         self.on_lost: Callable[[], None] | None = None
         """Called once when the connection is gone."""
@@ -113,13 +113,13 @@ class Connection(BatchingServer):
 
     # The end
 
-    def cut(self, ending: Ending) -> None:
+    def cut(self, ending: CloseReason) -> None:
         """Drop the connection at once."""
         if self.ending is None:
             self.ending = ending
         self.abort()
 
-    async def part(self, ending: Ending, farewell: bytes = b"") -> None:
+    async def part(self, ending: CloseReason, farewell: bytes = b"") -> None:
         """Say `farewell` (frames), and close with the ending's code and reason.
 
         Returns when the connection is gone; one that would not hear it is cut.
@@ -146,7 +146,7 @@ class Connection(BatchingServer):
         deadline = self.close_deadline
         return not self.open and (deadline is None or self.loop.time() > deadline)
 
-    def ended(self) -> tuple[Ending, int, str]:
+    def ended(self) -> tuple[CloseReason, int, str]:
         """Tell how the connection has ended: the ending, the close code, and the reason given."""
         protocol = self.protocol
         received, sent = protocol.close_rcvd, protocol.close_sent

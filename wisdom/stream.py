@@ -50,7 +50,7 @@ def unpack(message: bytes) -> tuple[Position, Quote]:
     return Position.parse(before), Quote(Position.parse(entry), text.decode())
 
 
-class Journal:
+class Stream:
     """The stream; all methods raise what the Redis client raises."""
 
     def __init__(self, link: Link) -> None:

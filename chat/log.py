@@ -11,7 +11,7 @@ from typing import NamedTuple
 from chassis.redis import Link
 
 from . import keys
-from .position import Position, Record
+from .records import Position, Record
 
 PUBLISH_LUA = resources.files(__package__).joinpath("publish.lua").read_text()
 
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     repeated: bool
 
 
-class Parcel(NamedTuple):
+class Publication(NamedTuple):
     """What is published: a batch of consecutive records."""
 
     records: list[Record]
@@ -61,7 +61,7 @@ class Parcel(NamedTuple):
     """The highest number of a client that the publishing replica knew of."""
 
 
-def unpack(payload: bytes) -> Parcel:
+def unpack(payload: bytes) -> Publication:
     """Read what `publish.lua` publishes. Raises ValueError if it is something else."""
     head, found, body = payload.partition(b"\n")
     words = head.split(b" ")
@@ -76,16 +76,16 @@ def unpack(payload: bytes) -> Parcel:
         at = stop
     if at != len(body):
         raise ValueError("a batch whose lengths are wrong")
-    return Parcel(records, sent / 1e6, highest)
+    return Publication(records, sent / 1e6, highest)
 
 
-class Journal:
+class Log:
     """One room's log; all methods raise what the Redis client raises."""
 
     def __init__(self, link: Link, room: str, instance: str, retain: int) -> None:
         self.room = room
         self.channel = keys.channel(room)
-        self.canary = keys.canary(room, instance)
+        self.probe = keys.probe(room, instance)
         self._client = link.client
         self.stream = keys.log(room)
         self._writer = keys.writer(room, instance)

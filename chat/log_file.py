@@ -27,7 +27,7 @@ from typing import Any
 
 import orjson
 
-from .position import Position
+from .records import Position
 
 BEGIN = b"[\n"
 BETWEEN = b",\n"

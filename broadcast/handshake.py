@@ -13,15 +13,15 @@ from websockets.http11 import Request, Response
 
 from chassis.http import respond_json
 
+from .admission import Admission, Network, client_address, origin_allowed, places
 from .connection import Connection
-from .limits import Admission, Network, client_address, origin_allowed, places
 
 REFUSALS = ("origin", "path", "connections", "address")
 """Why a handshake may be refused: the reasons that `refused` is counted under."""
 
 
 class Rules(Protocol):
-    """What a door goes by: a service's settings, which `settings` declares."""
+    """What a handshake goes by: a service's settings, which `settings` declares."""
 
     @property
     def origins(self) -> Sequence[str]:
@@ -40,7 +40,7 @@ class Rules(Protocol):
         """Who is believed about where a connection comes from."""
 
 
-class Door:
+class Handshake:
     """Decides about each request before it becomes a connection."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Door:
         refused: Counter,
         rules: Rules,
     ) -> None:
-        """Open the door to `paths`, each with the bytes that a message there may have at most.
+        """Accept connections to `paths`, each with the bytes that a message there may have at most.
 
         `answer(path)` answers the requests that ask for no WebSocket; `refused` counts those
         that were refused one, by reason. A longer message closes the connection with 1009.

@@ -7,22 +7,21 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from chassis import tasks
+from chassis import logs, tasks
 from chassis.backoff import Backoff
 from chassis.lease import Lease
-from chassis.logs import Log
 from chassis.redis import BLOCK_MS, Link, Unavailable
 
 from . import keys, metrics, protocol
-from .journal import NOWHERE, Journal, read_entries
-from .logfile import PAUSE, Locked, LogFile
-from .position import Position, Record, follows
+from .log import NOWHERE, Log, read_entries
+from .log_file import PAUSE, Locked, LogFile
+from .records import Position, Record, follows
 
 READ = 2000
 """Records read, and written, at once."""
 
 
-class Scribe:
+class LogWriter:
     """The log file's writer, for as long as this replica holds the lease.
 
     The lease spreads the work; that never two write is the file lock's doing. What the file
@@ -31,11 +30,11 @@ class Scribe:
     """
 
     def __init__(
-        self, link: Link, journal: Journal, path: str, log: Log, heard: Callable[[], Position]
+        self, link: Link, room_log: Log, path: str, log: logs.Log, heard: Callable[[], Position]
     ) -> None:
         """`heard` tells the position of the latest record, to measure the lag."""
         self._link = link
-        self._journal = journal
+        self._room_log = room_log
         self._path = Path(path)
         self._log = log
         self._heard = heard
@@ -51,7 +50,7 @@ class Scribe:
 
     async def run(self, lease: Lease, stopped: asyncio.Event) -> None:
         """Write until `stopped`, and then what is left."""
-        # To stop while Redis is away loses nothing: the next scribe reads on from the file.
+        # To stop while Redis is away loses nothing: the next writer reads on from the file.
         with contextlib.suppress(Unavailable):
             await self._run(lease, stopped)
 
@@ -101,17 +100,17 @@ class Scribe:
             return True
 
     async def _read(self) -> list[Record]:
-        return await self._journal.after(self._position, READ)
+        return await self._room_log.after(self._position, READ)
 
     async def _wait(self) -> list[Record]:
         """Read what comes next; waits for it a second."""
-        log = keys.log(self._journal.room)
+        log = keys.log(self._room_log.room)
         reply = await self._link.reader.xread({log: str(self._position)}, READ, BLOCK_MS)
         return read_entries(reply[0][1]) if reply else []
 
     async def _check_numbering(self) -> None:
         """Begin from the beginning if the log is not the one that the file was written from."""
-        end = await self._link.patiently(self._journal.end)
+        end = await self._link.patiently(self._room_log.end)
         if end != NOWHERE and end.epoch < self._position.epoch:
             self._log.warning("the log file is from another numbering", last=str(self._position))
             self._position = NOWHERE

@@ -11,9 +11,9 @@ from websockets.asyncio.connection import Connection as Plain
 from websockets.protocol import CLOSING, OPEN
 from websockets.server import ServerProtocol
 
-from chassis.broadcast.audience import CHUNK, Audience
-from chassis.broadcast.connection import SLOW_BYTES, Connection
-from chassis.broadcast.endings import SLOW
+from broadcast.closing import SLOW
+from broadcast.connection import SLOW_BYTES, Connection
+from broadcast.hub import CHUNK, Hub
 
 
 class Wire:
@@ -71,8 +71,8 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def audience(registry: CollectorRegistry, cut: list[Connection]) -> Audience:
-    return Audience(
+def hub(registry: CollectorRegistry, cut: list[Connection]) -> Hub:
+    return Hub(
         Gauge("here", "Who is here", registry=registry),
         Counter("deliveries", "Deliveries", registry=registry),
         cut.append,
@@ -80,43 +80,43 @@ def audience(registry: CollectorRegistry, cut: list[Connection]) -> Audience:
 
 
 async def test_who_leaves_during_a_write_gets_nothing_more(
-    audience: Audience, registry: CollectorRegistry
+    hub: Hub, registry: CollectorRegistry
 ) -> None:
     """A client would get what was written after the server had confirmed that it had left."""
     connections = [connected() for _ in range(2 * CHUNK + 1)]
     for connection in connections:
-        audience.add(connection)
-    writing = asyncio.ensure_future(audience.write(b"frame", 1))
+        hub.add(connection)
+    writing = asyncio.ensure_future(hub.write(b"frame", 1))
     await asyncio.sleep(0)
     assert [len(connection.wire.written) for connection in connections].count(1) == CHUNK
     leaving, late = connections[-1], connected()
-    audience.discard(leaving)
-    audience.add(late)
+    hub.discard(leaving)
+    hub.add(late)
     await writing
     assert leaving.wire.written == late.wire.written == []
     assert all(connection.wire.written == [b"frame"] for connection in connections[:-1])
     assert registry.get_sample_value("deliveries_total") == 2 * CHUNK
 
 
-async def test_who_is_closing_gets_nothing(audience: Audience, registry: CollectorRegistry) -> None:
+async def test_who_is_closing_gets_nothing(hub: Hub, registry: CollectorRegistry) -> None:
     """A frame would follow a close frame, which breaks the protocol, or be counted unsent."""
     staying, closing = connected(), connected()
     closing.protocol.state = CLOSING
     for connection in (staying, closing):
-        audience.add(connection)
-    await audience.write(b"frames", 3)
+        hub.add(connection)
+    await hub.write(b"frames", 3)
     assert (staying.wire.written, closing.wire.written) == ([b"frames"], [])
     assert registry.get_sample_value("deliveries_total") == 3
 
 
-async def test_who_does_not_take_it_is_cut_once(audience: Audience, cut: list[Connection]) -> None:
+async def test_who_does_not_take_it_is_cut_once(hub: Hub, cut: list[Connection]) -> None:
     """What waits for one client would grow without bound, or the others would be cut, too."""
     good, slow = connected(), connected()
     slow.wire.waiting = SLOW_BYTES + 1
     for connection in (good, slow):
-        audience.add(connection)
-    await audience.write(b"one")
-    await audience.write(b"two")
+        hub.add(connection)
+    await hub.write(b"one")
+    await hub.write(b"two")
     assert cut == [slow]
     assert slow.ending is SLOW
     assert slow.wire.aborted

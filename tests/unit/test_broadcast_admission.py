@@ -1,4 +1,4 @@
-"""Who may come in, and the frames that everybody gets."""
+"""Who may come in."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import resource
 
 import pytest
 
-from chassis.broadcast.frames import frame
-from chassis.broadcast.limits import Admission, client_address, origin_allowed, places
+from broadcast.admission import Admission, client_address, origin_allowed, places
 
 
 @pytest.mark.parametrize(
@@ -78,13 +77,3 @@ def test_there_are_as_many_places_as_files(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
     assert resource.RLIM_INFINITY == -1
     assert places(wanted) == there_are
-
-
-@pytest.mark.parametrize("length", [0, 125, 126, 65_535, 65_536])
-def test_frames_have_the_right_head(length: int) -> None:
-    """Clients would take a message's bytes for its length."""
-    made = frame(b"x" * length)
-    start = 2 if length < 126 else 4 if length < 65_536 else 10
-    assert made[0] == 0x81
-    assert len(made) == start + length
-    assert int.from_bytes(made[2:start], "big") in (0, length)

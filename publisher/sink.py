@@ -28,8 +28,8 @@ from relay import keys
 from relay.feeds import Peer
 from relay.reading import ReadSize
 
-from .counting import Counting
 from .entries import Entry, batches, fitting
+from .meter import Meter
 from .metrics import SinkMetrics
 from .position import Position
 from .settings import AT_MOST_ONCE, Settings
@@ -101,7 +101,7 @@ class Sink:
         self._log = log
         self._position = Position(link, peer.feed, peer.name, others, settings.retain)
         self._ordered = keys.ordered(peer.feed)
-        self.counting = Counting(self.metrics, log, peer.name)
+        self.meter = Meter(self.metrics, log, peer.name)
         self._read_size = ReadSize(READ_MESSAGES)
 
     # From start to stop --------------------------------------------------------------------
@@ -430,9 +430,9 @@ class _Sending:
             flight.sent(
                 last if at == len(frames) else b"", len(part), size * len(part) // len(frames)
             )
-            sink.counting.count(len(part))
+            sink.meter.count(len(part))
             sink.metrics.unconfirmed.set(flight.messages)
-        sink.counting.observe(entries)
+        sink.meter.observe(entries)
         return True
 
     async def confirmations(self) -> None:

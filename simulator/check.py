@@ -1,6 +1,6 @@
 """The checker of one surname: it tells whether all came, sorted, unaltered, and none twice.
 
-It compares each message with what the feed is known to have sent (`Numbering`, `Journal`).
+It compares each message with what the feed is known to have sent (`Numbering`, `Sent`).
 A message's *ordinal* grows over all generations of ids, so "in order" means that ordinals
 grow on a connection, and "complete" that as many different ones came as were sent up to the
 highest. A message that the feed never made, because the ids come from some other feed, is
@@ -21,8 +21,8 @@ from typing import Any
 import orjson
 
 from .delays import Delays
-from .journal import BLOCK, BLOCK_BITS, WINDOW, Journal
 from .numbering import LAST_ID, Numbering
+from .sent import BLOCK, BLOCK_BITS, WINDOW, Sent
 
 _MASK = BLOCK - 1
 _INTEGERS = {int}
@@ -96,11 +96,11 @@ class Checker:
     def __init__(
         self,
         numbering: Numbering,
-        journal: Journal,
+        sent: Sent,
         observe: Callable[[float, int], None] = lambda _delay, _count: None,
     ) -> None:
         self._numbering = numbering
-        self._journal = journal
+        self._sent = sent
         self._observe = observe
         self._seen = Seen()
         self._seen_unknown = Seen()
@@ -110,7 +110,7 @@ class Checker:
         self._latest = 0.0
         """When the last of the messages up to the highest received was sent."""
         self._settled = (-1, 0)
-        """The highest received when the journal forgot it, and how many were sent up to it."""
+        """The highest received when it was forgotten, and how many were sent up to it."""
         self._first_receipt: float | None = None
         self._last_receipt = 0.0
         self.connections = 0
@@ -121,7 +121,7 @@ class Checker:
         self.repeated = 0
         self.delays = Delays()
         self.added = Delays()
-        journal.before_forgetting.append(self._settle)
+        sent.before_forgetting.append(self._settle)
 
     def connect(self) -> Progress:
         """Begin a connection; its order is judged on its own."""
@@ -150,12 +150,12 @@ class Checker:
             return False
         if set(map(type, ids)) != _INTEGERS or set(map(type, texts)) != _INTEGERS:
             return False
-        numbering, journal = self._numbering, self._journal
+        numbering, sent = self._numbering, self._sent
         first = numbering.ordinal(ids[0], texts[0])
         if first is None or first <= self._highest:
             return False
         last = first + ids[-1] - ids[0]
-        if last >= min(journal.next, numbering.generation_end(first)):
+        if last >= min(sent.next, numbering.generation_end(first)):
             return False
         generation, _ = numbering.locate(first)
         if not all(map(lt, ids, ids[1:])) or texts != numbering.texts(generation, ids):
@@ -164,7 +164,7 @@ class Checker:
         start = self._highest + 1
         if last - start > BLOCK + len(ids):
             return False
-        window = journal.times(start, last + 1)
+        window = sent.times(start, last + 1)
         consecutive = len(window) == len(ids)
         if consecutive:
             times = window.tolist()
@@ -218,9 +218,9 @@ class Checker:
             return
         text = value.get("text")
         ordinal = self._numbering.ordinal(id, text) if type(text) is int else None
-        if ordinal is not None and self._journal.has(ordinal):
+        if ordinal is not None and self._sent.has(ordinal):
             self._check_known(progress, ordinal, now)
-        elif self._numbering.includes(id, self._journal.next):
+        elif self._numbering.includes(id, self._sent.next):
             self.corrupted += 1
         else:
             self._check_unknown(progress, id)
@@ -236,9 +236,9 @@ class Checker:
             return
         self._different += 1
         if ordinal > self._highest:
-            self._latest = max(self._latest, self._journal.latest(self._highest + 1, ordinal + 1))
+            self._latest = max(self._latest, self._sent.latest(self._highest + 1, ordinal + 1))
             self._highest = ordinal
-        time = self._journal.time(ordinal)
+        time = self._sent.time(ordinal)
         if time is not None:
             self.delays.add(now - time)
             self._observe(now - time, 1)
@@ -259,14 +259,14 @@ class Checker:
     def _settle(self, block: int) -> None:
         """Keep the count of what was sent up to the highest received, for it is forgotten now."""
         if self._highest >> BLOCK_BITS == block:
-            self._settled = (self._highest, self._journal.sent_up_to(self._highest) or 0)
+            self._settled = (self._highest, self._sent.sent_up_to(self._highest) or 0)
 
     @property
     def missing(self) -> int:
         """Count the messages below the highest received that were sent and never came."""
         if self._highest < 0:
             return 0
-        sent = self._journal.sent_up_to(self._highest)
+        sent = self._sent.sent_up_to(self._highest)
         if sent is None:
             # Two million messages behind the feed: from where it was settled on, all count.
             highest, sent = self._settled
@@ -284,7 +284,7 @@ class Checker:
         generation, highest = 0, None
         if self._highest >= 0:
             generation, highest = self._numbering.locate(self._highest)
-            began = self._journal.started
+            began = self._sent.started
         elif self._highest_unknown >= 0:
             highest = self._highest_unknown
         return {

@@ -16,8 +16,8 @@ from chassis.websocket import WRITE_LIMIT, BatchingServer
 
 from . import metrics
 from .feed import ABORT, Binary, Chunk, Feed
-from .journal import Journal
 from .numbering import Numbering
+from .sent import Sent
 
 PLACES = 1000
 """Places to walk at a time; more would only make the endpoint, on the same loop, wait."""
@@ -53,12 +53,10 @@ def to_wire(chunk: Chunk) -> bytes:
 class Pump:
     """Send a feed to whoever is connected; it pauses while nobody is."""
 
-    def __init__(
-        self, feed: Feed, numbering: Numbering, journal: Journal, rate: float, log: Log
-    ) -> None:
+    def __init__(self, feed: Feed, numbering: Numbering, sent: Sent, rate: float, log: Log) -> None:
         self._feed = feed
         self._numbering = numbering
-        self._journal = journal
+        self._sent = sent
         self._rate = rate
         self._log = log
         self._lines: set[BatchingServer] = set()
@@ -129,7 +127,7 @@ class Pump:
     async def _send(self, chunk: Chunk) -> None:
         """Write a chunk to all connections, then wait until each can take more."""
         wire = to_wire(chunk)
-        self._journal.note(chunk.spans, time.monotonic())
+        self._sent.note(chunk.spans, time.monotonic())
         for line in self._lines:
             if wire and line.state is OPEN:
                 line.transport.write(wire)
@@ -156,7 +154,7 @@ class Pump:
         if code != ABORT:
             await line.close(code, "the feed disconnects")
             return
-        # What the journal counts as sent should have arrived: only the end is rough.
+        # What is counted as sent should have arrived: only the end is rough.
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             async with asyncio.timeout(CLOSING):
                 await (await line.ping())
@@ -183,7 +181,7 @@ class Pump:
         generation, _ = self._numbering.locate(max(0, begun - 1))
         _, next_id = self._numbering.locate(begun)
         return {
-            "sent": self._journal.sent,
+            "sent": self._sent.count,
             "written": self._written,
             "total": feed.total,
             "lost": self._lost,

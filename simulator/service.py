@@ -23,9 +23,9 @@ from chassis.websocket import MAX_MESSAGE, WRITE_LIMIT, BatchingServer, limit_si
 from . import metrics
 from .check import Checker
 from .feed import Feed
-from .journal import Journal
 from .numbering import Numbering
 from .pump import Pump
+from .sent import Sent
 from .settings import Settings
 
 SURNAMES = 1000
@@ -59,9 +59,9 @@ class Simulator:
         self._settings = settings
         self._log = logs.get("simulator")
         self._numbering = Numbering(settings.seed, settings.first_id, settings.restart_every)
-        self._journal = Journal()
+        self._sent = Sent()
         feed = Feed(settings, self._numbering)
-        self._pump = Pump(feed, self._numbering, self._journal, settings.rate, self._log)
+        self._pump = Pump(feed, self._numbering, self._sent, settings.rate, self._log)
         self._checkers: dict[str, Checker] = {}
         self._refusals = settings.refuse
 
@@ -163,7 +163,7 @@ class Simulator:
         checker = self._checkers.get(surname)
         if checker is None:
             checker = self._checkers[surname] = Checker(
-                self._numbering, self._journal, metrics.DELAY.observe
+                self._numbering, self._sent, metrics.DELAY.observe
             )
         progress = checker.connect()
         limits = [limit for limit in (settings.stall_after, settings.close_after) if limit]

@@ -47,7 +47,7 @@ async def _run(options: argparse.Namespace) -> int:
 
     def on_signal() -> None:
         if stop.is_set():
-            # The warden ends the processes.
+            # The reaper ends the processes.
             os._exit(130)
         stop.set()
 

@@ -1,7 +1,7 @@
 """The processes of one run: start them, notice when one dies, stop them all.
 
 No process outlives the run. In an orderly end each gets SIGTERM, time to drain, and at last
-SIGKILL; after any other end of this program the warden does the same (see `warden.py`).
+SIGKILL; after any other end of this program the reaper does the same (see `reaper.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GRACE = 12.0
 """Seconds from SIGTERM to SIGKILL; a service gives up draining after 10 by itself."""
 
 PATIENCE = 4.0
-"""Seconds to wait for the home of a run that was killed; its warden needs about two."""
+"""Seconds to wait for the home of a run that was killed; its reaper needs about two."""
 
 _TURN = 0.3
 """Seconds that one process may drain before the next is asked to stop as well."""
@@ -110,16 +110,16 @@ class Stack:
         self.children: list[Child] = []
         self._grace = grace
         self._lock: IO[str] | None = None
-        self._warden: Process | None = None
+        self._reaper: Process | None = None
 
     async def __aenter__(self) -> Stack:
-        """Lock the home and start the warden; raises Failed if another run has the home."""
+        """Lock the home and start the reaper; raises Failed if another run has the home."""
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         self._lock = await _locked(self.home / "lock")
-        self._warden = await asyncio.create_subprocess_exec(
+        self._reaper = await asyncio.create_subprocess_exec(
             sys.executable,
             "-IS",
-            str(ROOT / "standalone" / "warden.py"),
+            str(ROOT / "standalone" / "reaper.py"),
             stdin=PIPE,
             stdout=DEVNULL,
             process_group=0,
@@ -142,18 +142,18 @@ class Stack:
 
     async def start(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> Child:
         """Start a process called `name`, with an empty log."""
-        assert self._warden is not None
+        assert self._reaper is not None
         log = self.home / "logs" / f"{name}.log"
         log.write_bytes(b"")
         child = Child(name, command, environ, log)
         self.children.append(child)
-        await child.start(self._warden.pid)
+        await child.start(self._reaper.pid)
         return child
 
     async def restart(self, child: Child) -> None:
         """Start a process that has ended again."""
-        assert self._warden is not None
-        await child.start(self._warden.pid)
+        assert self._reaper is not None
+        await child.start(self._reaper.pid)
 
     def check(self) -> None:
         """Raise Failed, with the end of its log, if a process has ended."""
@@ -178,11 +178,11 @@ class Stack:
             await self.children[0].stop(self._grace)
 
     async def _dismiss(self) -> None:
-        """Kill whatever is left in the group, the warden included, and unlock the home."""
-        if self._warden is not None:
-            if self._warden.returncode is None:
-                os.killpg(self._warden.pid, signal.SIGKILL)
-            await self._warden.wait()
+        """Kill whatever is left in the group, the reaper included, and unlock the home."""
+        if self._reaper is not None:
+            if self._reaper.returncode is None:
+                os.killpg(self._reaper.pid, signal.SIGKILL)
+            await self._reaper.wait()
         if self._lock is not None:
             self._lock.close()
 

@@ -11,8 +11,25 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-SERVICES = ("ingestor", "orderer", "publisher", "chat", "wisdom", "simulator", "standalone")
-PROJECT = {*SERVICES, "chassis", "tests"}
+MAY_IMPORT = {
+    "chassis": (),
+    "relay": ("chassis",),
+    "broadcast": ("chassis",),
+    "ingestor": ("relay", "chassis"),
+    "orderer": ("relay", "chassis"),
+    "publisher": ("relay", "chassis"),
+    "chat": ("broadcast", "chassis"),
+    "wisdom": ("broadcast", "chassis"),
+    "simulator": ("chassis",),
+    "standalone": ("relay", "chassis"),
+    "grafana": (),
+}
+"""The packages, and which others each may import: libraries of fewer words, never a service."""
+
+PROJECT = {*MAY_IMPORT, "tests"}
+
+KEYS = ("chassis/lease.py", "chassis/shares.py", "relay/keys.py", "chat/keys.py", "wisdom/keys.py")
+"""Where the names of Redis keys and of their fields are spelled."""
 
 LIMIT = 500
 SOURCES = (".py", ".lua", ".js", ".css", ".html", ".sh", ".cfg", ".yml", ".yaml", "Makefile")
@@ -54,17 +71,24 @@ def imports(source: str, package: tuple[str, ...]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("package", [*SERVICES, "chassis"])
+def sources(package: str) -> list[tuple[str, str]]:
+    """List a package's modules: path, text."""
+    return [
+        (str(path.relative_to(ROOT)), path.read_text())
+        for path in sorted((ROOT / package).rglob("*.py"))
+    ]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
 def test_packages_import_only_what_they_may(package: str) -> None:
-    """A service would depend on another one's code, or the chassis on a service."""
-    allowed = {package} if package == "chassis" else {package, "chassis"}
+    """A service would depend on another one's code, or a library on a service."""
+    allowed = {package, *MAY_IMPORT[package]}
     strangers = {}
-    for path in (ROOT / package).rglob("*.py"):
-        parents = path.relative_to(ROOT).parts[:-1]
-        found = imports(path.read_text(), parents)
+    for name, text in sources(package):
+        found = imports(text, Path(name).parts[:-1])
         wrong = found & (PROJECT | {"outside of its package"}) - allowed
         if wrong:
-            strangers[str(path.relative_to(ROOT))] = sorted(wrong)
+            strangers[name] = sorted(wrong)
     assert not strangers
 
 
@@ -84,6 +108,101 @@ def test_the_import_check_sees_every_form() -> None:
         "chat",
         "outside of its package",
     }
+
+
+def constants(source: str) -> set[str | bytes]:
+    """Collect a module's texts and bytes, but not its docstrings."""
+    tree = ast.parse(source)
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str | bytes)
+        and id(node) not in docs
+    }
+
+
+def key_beginnings(source: str) -> set[str]:
+    """Collect what the keys begin with that a module's functions make."""
+    return {
+        str(node.value.values[0].value)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Return)
+        and isinstance(node.value, ast.JoinedStr)
+        and isinstance(node.value.values[0], ast.Constant)
+        and ":" in str(node.value.values[0].value)
+    }
+
+
+def fields(source: str) -> set[bytes]:
+    """Collect the names of fields, and words in them, that a module defines."""
+    return {
+        node.value.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, bytes)
+    }
+
+
+def made(source: str, name: str) -> bool:
+    """Tell whether a module calls `name` itself, as a class is called that is made."""
+    return any(
+        isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
+        for node in ast.walk(ast.parse(source))
+    )
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_keys_and_fields_are_spelled_once(name: str) -> None:
+    """Two modules would write and read different keys when one of them is changed."""
+    source = (ROOT / name).read_text()
+    beginnings, names = key_beginnings(source), fields(source)
+    assert beginnings
+    library = name.partition("/")[0]
+    again = {}
+    for package, others in MAY_IMPORT.items():
+        for path, text in sources(package) if library in (package, *others) else ():
+            found = constants(text) if path != name else set()
+            spelled = {
+                word
+                for word in found
+                if word in names
+                or (isinstance(word, str) and any(key in word for key in beginnings))
+            }
+            if spelled:
+                again[path] = spelled
+    assert not again
+
+
+def test_close_codes_are_spelled_once() -> None:
+    """A code would mean one thing here and another there, or lack its words on the page."""
+    makers = {
+        path
+        for package in MAY_IMPORT
+        for path, text in sources(package)
+        if made(text, "CloseReason")
+    }
+    assert makers == {"broadcast/closing.py", "chat/closing.py", "wisdom/closing.py"}
+
+
+def test_the_spelling_check_sees_what_it_should() -> None:
+    """The checks above would pass over a name that is spelled again."""
+    source = (
+        '"""raw:{feed}"""\n'
+        "T = b't'\n"
+        "def raw(feed):\n"
+        "    return f'raw:{{{feed}}}'\n"
+        "def f():\n"
+        "    'seen'\n"
+        "    return CloseReason('seen', 1000), b'seen'\n"
+    )
+    assert key_beginnings(source) == {"raw:{"}
+    assert fields(source) == {b"t"}
+    assert constants(source) == {b"t", "raw:{", "}", "seen", b"seen"}
+    assert made(source, "CloseReason")
+    assert not made(source, "Close")
 
 
 def test_no_source_file_is_too_long() -> None:

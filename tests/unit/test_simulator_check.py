@@ -10,8 +10,8 @@ import pytest
 
 from simulator.check import Checker, Progress, Seen
 from simulator.delays import Delays
-from simulator.journal import BLOCK, WINDOW, Journal
 from simulator.numbering import LAST_ID, Numbering
+from simulator.sent import BLOCK, WINDOW, Sent
 
 FAULTS = ("out_of_order", "repeated", "missing", "corrupted", "unknown")
 
@@ -21,13 +21,13 @@ class Bench:
 
     def __init__(self, sent: int = 100, first_id: int = 1, restart_every: int = 0) -> None:
         self.numbering = Numbering(1, first_id, restart_every)
-        self.journal = Journal()
+        self.sent = Sent()
         self.observed: list[tuple[float, int]] = []
         self.checker = Checker(
-            self.numbering, self.journal, lambda delay, count: self.observed.append((delay, count))
+            self.numbering, self.sent, lambda delay, count: self.observed.append((delay, count))
         )
         for ordinal in range(sent):
-            self.journal.note([(ordinal, ordinal + 1)], 100 + ordinal / 1000)
+            self.sent.note([(ordinal, ordinal + 1)], 100 + ordinal / 1000)
 
     def frames(self, ordinals: Iterable[int]) -> list[bytes]:
         return [self.numbering.frames(number, number + 1)[0] for number in ordinals]
@@ -94,11 +94,11 @@ def test_a_replay_on_a_new_connection_is_repeated_but_in_order() -> None:
 def test_a_hole_is_missing_and_what_was_never_sent_is_not() -> None:
     """A lossy relay would pass, or a lossy feed be held against the relay."""
     bench = Bench(0)
-    bench.journal.note([(0, 10), (11, 20)], 100)
+    bench.sent.note([(0, 10), (11, 20)], 100)
     bench.receive([0, 1, 2, 5, 6, 7, 8, 9, 11, 12])
     assert bench.faults() == {"missing": 2}
     # 10 comes out late, when its place has been passed.
-    bench.journal.note([(10, 11)], 101)
+    bench.sent.note([(10, 11)], 101)
     assert bench.faults() == {"missing": 3}
     bench.receive([3])
     assert bench.faults() == {"missing": 2}
@@ -142,7 +142,7 @@ def test_a_message_under_a_wrong_id_is_corrupted() -> None:
 def test_a_message_that_was_not_sent_is_corrupted() -> None:
     """A relay could make up what the feed had lost."""
     bench = Bench(0)
-    bench.journal.note([(0, 5), (6, 10)], 100)
+    bench.sent.note([(0, 5), (6, 10)], 100)
     bench.receive(range(10))
     assert bench.faults() == {"corrupted": 1}
     assert bench.checker.delays.high == 1
@@ -208,7 +208,7 @@ def test_random_streams_are_judged_as_by_a_plain_model() -> None:
         bench = Bench(0, restart_every=dice.choice([0, 40]))
         sent = [number for number in range(120) if dice.random() < 0.9]
         for number in sent:
-            bench.journal.note([(number, number + 1)], 100 + number)
+            bench.sent.note([(number, number + 1)], 100 + number)
         came: set[int] = set()
         out_of_order = repeated = 0
         for _ in range(3):
@@ -253,8 +253,8 @@ def test_delays_are_those_from_the_first_sending() -> None:
 def test_added_delay_leaves_out_what_ordering_demands(batch: int) -> None:
     """A late message would be held against the relay that had to wait for it."""
     bench = Bench(0)
-    bench.journal.note([(0, 3), (4, 10)], 100)
-    bench.journal.note([(3, 4)], 102)
+    bench.sent.note([(0, 3), (4, 10)], 100)
+    bench.sent.note([(3, 4)], 102)
     progress = bench.checker.connect()
     frames = bench.frames(range(10))
     bench.checker.check(progress, frames[:3], 100.004)
@@ -270,11 +270,11 @@ def test_added_delay_leaves_out_what_ordering_demands(batch: int) -> None:
 def test_an_endless_stream_is_counted_right_while_the_window_slides() -> None:
     """After two million messages the counts would go wrong, or memory grow without end."""
     bench = Bench(0)
-    journal, checker = bench.journal, bench.checker
+    sent, checker = bench.sent, bench.checker
     progress = checker.connect()
     total, step = (WINDOW + 8) * BLOCK, 8192
     for start in range(0, total, step):
-        journal.note([(start, start + step - 1)], 100 + start / 1e6)
+        sent.note([(start, start + step - 1)], 100 + start / 1e6)
         frames = bench.numbering.frames(start, start + step - 2)
         if start % (64 * step) == 0:
             checker.check(progress, frames, 101 + start / 1e6)
@@ -285,19 +285,19 @@ def test_an_endless_stream_is_counted_right_while_the_window_slides() -> None:
             checker._different += step - 2
     # Of each step one was never sent, and one, but for the last step, never came.
     assert bench.faults() == {"missing": total // step - 1}
-    assert journal.sent == total - total // step
-    assert len(journal._times) == WINDOW
+    assert sent.count == total - total // step
+    assert len(sent._times) == WINDOW
     assert len(checker._seen._blocks) == WINDOW
 
 
 def test_what_leaves_the_window_is_settled_first() -> None:
     """A surname that is done would show other numbers once the feed has gone far ahead."""
     bench = Bench(0)
-    bench.journal.note([(0, 500), (600, 2000)], 100)
+    bench.sent.note([(0, 500), (600, 2000)], 100)
     bench.receive([*range(400), *range(600, 1001)])
     assert bench.faults() == {"missing": 100}
-    bench.journal.note([(2000, 2000 + (WINDOW + 3) * BLOCK)], 101)
-    assert bench.journal.sent_up_to(1000) is None
+    bench.sent.note([(2000, 2000 + (WINDOW + 3) * BLOCK)], 101)
+    assert bench.sent.sent_up_to(1000) is None
     assert bench.faults() == {"missing": 100}
     # What it gets after all is still checked for order, repeats and content.
     bench.receive(range(1001, 1011), 102)
@@ -326,18 +326,18 @@ def test_seen_remembers_two_million_numbers() -> None:
     assert len(seen._blocks) == 2
 
 
-def test_journal_tells_times_across_blocks() -> None:
+def test_sent_tells_times_across_blocks() -> None:
     """Delays would be taken from the wrong message wherever a block ends."""
-    journal = Journal()
-    journal.note([(BLOCK - 5, BLOCK + 5)], 7)
-    assert list(journal.times(BLOCK - 7, BLOCK + 7)) == [0, 0, *[7] * 10, 0, 0]
-    assert journal.sent == 10
-    assert [journal.sent_up_to(number) for number in (3, BLOCK - 5, BLOCK, 2 * BLOCK)] == [
+    sent = Sent()
+    sent.note([(BLOCK - 5, BLOCK + 5)], 7)
+    assert list(sent.times(BLOCK - 7, BLOCK + 7)) == [0, 0, *[7] * 10, 0, 0]
+    assert sent.count == 10
+    assert [sent.sent_up_to(number) for number in (3, BLOCK - 5, BLOCK, 2 * BLOCK)] == [
         0, 1, 6, 10,
     ]  # fmt: skip
-    assert not journal.has(3)
-    assert journal.has(BLOCK)
-    assert not journal.has(BLOCK + 5)
+    assert not sent.has(3)
+    assert sent.has(BLOCK)
+    assert not sent.has(BLOCK + 5)
 
 
 def test_quantiles_are_within_one_percent() -> None:

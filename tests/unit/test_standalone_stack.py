@@ -189,6 +189,6 @@ async def test_no_orphans(tmp_path: Path, number: signal.Signals) -> None:
         finally:
             parent.kill()
             parent.wait()
-    # The warden holds the lock until it has ended them all.
+    # The reaper holds the lock until it has ended them all.
     async with Stack(home):
         pass

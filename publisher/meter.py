@@ -12,7 +12,7 @@ from .metrics import SinkMetrics
 from .position import START, order
 
 
-class Counting:
+class Meter:
     """Counts and times the messages of one sink, over all its connections."""
 
     def __init__(self, metrics: SinkMetrics, log: Log, sink: str) -> None:

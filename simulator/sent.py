@@ -15,7 +15,7 @@ WINDOW = 32
 _MASK = BLOCK - 1
 
 
-class Journal:
+class Sent:
     """Remember when each ordinal was first sent. A time of 0 means that it was not sent."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Journal:
         """Called with the number of a block that is about to be forgotten."""
 
     @property
-    def sent(self) -> int:
+    def count(self) -> int:
         """Count the ordinals that were sent."""
         return self._before + sum(self._counts.values())
 

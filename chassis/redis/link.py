@@ -1,4 +1,4 @@
-"""A process's link to Redis, and patience with a server that is away.
+"""A process's link to Redis: the one door to it, and patience with a server that is away.
 
 redis-py retries by itself, and a retried XADD writes twice; so retries are off and `Link.patiently`
 decides. Blocking reads have a client of their own, because `socket_timeout` must exceed the time
@@ -8,12 +8,14 @@ they block.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha1
+from typing import Any, TypeAlias, TypeVar
 
 from prometheus_client import Counter, Gauge
+from redis.exceptions import NoScriptError
 
+from chassis import clock
 from chassis.backoff import Backoff
 from chassis.logs import Log
 
@@ -40,12 +42,38 @@ for _reason in ("connection", "timeout", "memory", "refused"):
     FAILURES.labels(_reason)
 
 
+Command: TypeAlias = "tuple[Any, ...]"
+"""A command's words: its name and its arguments, bytes, str or numbers."""
+
+Entry: TypeAlias = "tuple[bytes, list[bytes]]"
+"""A stream's entry: its id, and its fields as a flat list (field, value, field, value, …)."""
+
+
+class Script:
+    """A Lua script; calling it makes the command that runs it."""
+
+    def __init__(self, source: str) -> None:
+        self._sha = sha1(source.encode()).hexdigest()
+        _SOURCES[self._sha] = source
+
+    def __call__(self, keys: Sequence[Any] = (), args: Sequence[Any] = ()) -> Command:
+        """Make the command that runs it on `keys` with `args`."""
+        return ("EVALSHA", self._sha, len(keys), *keys, *args)
+
+
+_SOURCES: dict[str, str] = {}
+
+
+def pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Turn a flat reply (field, value, …), as HGETALL gives it, into a dict."""
+    return dict(zip(reply[0::2], reply[1::2], strict=True))
+
+
 class Link:
     """One process's link to Redis.
 
-    `client` is for commands that answer at once, `reader` for blocking reads; replies of XREAD,
-    XRANGE and XREVRANGE come as flat lists (field, value, field, value, …), not as dicts, which
-    is faster and keeps the order of fields.
+    Replies are as Redis sends them: bytes, integers, None, and lists of these; what is a map is
+    a flat list, see `pairs`. Errors are redis-py's; `transient` tells which may pass by itself.
     """
 
     def __init__(self, url: str, log: Log, *, timeout: float, stop: asyncio.Event) -> None:
@@ -58,6 +86,11 @@ class Link:
         self._log = log
         self._stop = stop
         self._stopped: float | None = None
+        # Any: redis-py types replies as what its own callbacks make of them; these have none.
+        self._commands: Any = make_client(url, timeout)
+        self._commands.response_callbacks.clear()
+        self._blocking: Any = make_client(url, timeout + BLOCK_MS / 1000)
+        self._blocking.response_callbacks.clear()
         # Any: redis-py types replies as bytes or str, as dicts and so on; here they are bytes,
         # and those of the streams are lists.
         self.client: Any = make_client(url, timeout)
@@ -72,6 +105,64 @@ class Link:
     def up(self) -> bool:
         """Whether the last command was answered."""
         return self.answered and self._down_since is None
+
+    async def send(self, *command: Any) -> Any:
+        """Send a command and return its reply; raises what the server or the connection says."""
+        try:
+            return await self._commands.execute_command(*command)
+        except NoScriptError:
+            return await self._commands.execute_command(*_with_source(command))
+
+    async def send_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together; an error of one stands in the place of its reply.
+
+        They must not depend on each other's order. Raises when the connection fails.
+        """
+        if not commands:
+            return []
+        replies = await self._pipelined(commands)
+        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = await self._pipelined([_with_source(commands[at]) for at in unknown])
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
+        return replies
+
+    async def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = self._commands.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    async def read(
+        self, cursors: Mapping[str, bytes], *, count: int, block: bool = True
+    ) -> dict[str, list[Entry]]:
+        """Read streams from behind their cursors on, `count` entries of each at most.
+
+        With `block`, wait `BLOCK_MS` for something new. Streams without any are left out.
+        """
+        waiting = ("BLOCK", BLOCK_MS) if block else ()
+        reply = await self._blocking.execute_command(
+            "XREAD", "COUNT", count, *waiting, "STREAMS", *cursors, *cursors.values()
+        )
+        return {stream.decode(): entries for stream, entries in reply or ()}
+
+    async def attempt(self, operation: Callable[[], Awaitable[object]]) -> bool:
+        """Await `operation()` and tell whether Redis did it; what may pass by itself is noted."""
+        try:
+            await operation()
+        except Exception as error:
+            self.note(error)
+            return False
+        return True
+
+    def note(self, error: Exception) -> None:
+        """Note a failure that may pass by itself; raises any other."""
+        reason = transient(error)
+        if reason is None:
+            raise error
+        self.failed(error, reason)
 
     async def patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Await `operation()` until Redis accepts it, and return its result.
@@ -92,8 +183,8 @@ class Link:
                 self.failed(error, reason)
                 tried = True
                 if self._stop.is_set():
-                    self._stopped = self._stopped or time.monotonic()
-                    if time.monotonic() - self._stopped > DRAIN:
+                    self._stopped = self._stopped or clock.monotonic()
+                    if clock.monotonic() - self._stopped > DRAIN:
                         raise Unavailable(str(error)) from error
                 await asyncio.sleep(backoff.delay())
             else:
@@ -104,9 +195,9 @@ class Link:
         """Note a failure; only the first of an outage is logged."""
         FAILURES.labels(reason).inc()
         if reason in ("memory", "refused"):
-            self._refused_at = time.monotonic()
+            self._refused_at = clock.monotonic()
         if self._down_since is None:
-            self._down_since = time.monotonic()
+            self._down_since = clock.monotonic()
             UP.set(0)
             self._log.warning("waiting for Redis", reason=reason, error=str(error))
 
@@ -117,9 +208,9 @@ class Link:
         a command that had failed itself ends the outage (`again`), or some time without refusals.
         """
         if self._down_since is not None:
-            if not again and time.monotonic() - self._refused_at < REFUSED:
+            if not again and clock.monotonic() - self._refused_at < REFUSED:
                 return
-            seconds = round(time.monotonic() - self._down_since, 3)
+            seconds = round(clock.monotonic() - self._down_since, 3)
             self._down_since = None
             self._log.info("Redis answers again", seconds=seconds)
         self.answered = True
@@ -127,5 +218,10 @@ class Link:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.client.aclose()
-        await self.reader.aclose()
+        for client in (self._commands, self._blocking, self.client, self.reader):
+            await client.aclose()
+
+
+def _with_source(command: Command) -> Command:
+    """Make an EVAL of an EVALSHA that the server does not know."""
+    return ("EVAL", _SOURCES[command[1]], *command[2:])

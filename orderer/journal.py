@@ -309,7 +309,7 @@ def _run_arguments(run: Run) -> list[Any]:
     arguments[0::2] = range(run.first, last + 1)
     arguments[1::2] = run.frames
     return [
-        f"{run.epoch}-{last}", len(arguments) + 2, keys.T, ordered.pack(stretches), *arguments
+        f"{run.epoch}-{last}", len(arguments) + 2, keys.T, ordered.pack_times(stretches), *arguments
     ]  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class Meter:
             count = len(values) // 2 - 1
             if order(entry) <= order(self._highest):
                 metrics.resent.inc(count)
-            for received, frames in ordered.unpack(values[1], count):
+            for received, frames in ordered.times(values):
                 metrics.relay.observe(max(0, now - received) / 1e6, frames)
         self._highest = max(self._highest, entries[-1][0], key=order)
 

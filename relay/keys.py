@@ -45,18 +45,22 @@ def slowest(feed: str) -> str:
     return f"slowest:{{{feed}}}"
 
 
-# Fields of an entry in `raw`. A batch carries the first three, then `0`, `1`, … for its frames;
-# a change of the line's connection carries EVENT instead of frames.
+# Fields of an entry in `raw` (see `relay.raw`): a batch carries the first four, then `0`, `1`, … for
+# its frames; a change of the line's connection carries EVENT instead of frames.
 T = b"t"
 """Receive time, µs since 1970 (UTC). In `ordered`: see `relay.ordered`."""
 LINE = b"line"
 CONN = b"conn"
+UP = b"up"
+"""For how long the connection has been listened to, ms; pauses are left out."""
 EVENT = b"event"
 CONNECTED = b"connected"
 DISCONNECTED = b"disconnected"
 PAUSED = b"paused"
 RESUMED = b"resumed"
 """The line stays connected, but is not read for a while because too much waits in Redis."""
+ALIVE = b"alive"
+"""The line has nothing else to say: it is listened to, and nothing comes."""
 
 # Fields of the hash `order`.
 ORDER_EPOCH = b"epoch"
@@ -67,8 +71,11 @@ ORDER_SEEN = b"seen"
 """The last entry of `raw` whose frames have been counted."""
 ORDER_LINES = b"lines"
 """The lines that were connected at `seen`, separated by spaces."""
+ORDER_FIRST = b"first"
+"""First id of the epoch; empty while it is looked for."""
 ORDER_BEGUN = b"begun"
-"""Where in `raw` the epoch begins; empty when no entry that may be read again is older."""
+"""The epoch's origin: which frames of `raw` belong to it (see `orderer.store`); empty when no entry
+that may be read again is older than it."""
 ORDER_COMMIT = b"commit"
 """Name of the last commit, by which a repeated one is recognised."""
 ORDER_STATUS = b"status"

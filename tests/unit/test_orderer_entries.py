@@ -126,5 +126,5 @@ def test_a_run_as_an_entry() -> None:
     entry, count, name, packed, *values = _run_arguments(item)
     assert entry == f"3-{2**62 + 2}"
     assert (count, name) == (8, b"t")
-    assert ordered.unpack(packed, 3) == [(1500, 2), (1000, 1)]
+    assert ordered.times([b"t", packed, *[b"0", b"x"] * 3]) == [(1500, 2), (1000, 1)]
     assert values == [2**62, b"a", 2**62 + 1, b"b", 2**62 + 2, b"c"]

@@ -45,8 +45,8 @@ def slowest(feed: str) -> str:
     return f"slowest:{{{feed}}}"
 
 
-# Fields of an entry in `raw` (see `relay.raw`): a batch carries the first four, then `0`, `1`, … for
-# its frames; a change of the line's connection carries EVENT instead of frames.
+# Fields of an entry in `raw` (see `relay.raw`): a batch carries the first four, then `0`, `1`, …
+# for its frames; a change of the line's connection carries EVENT instead of frames.
 T = b"t"
 """Receive time, µs since 1970 (UTC). In `ordered`: see `relay.ordered`."""
 LINE = b"line"

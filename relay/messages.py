@@ -1,8 +1,8 @@
-"""Read the sequence number out of a frame."""
+"""Read the sequence numbers out of frames. Pure."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,6 +16,39 @@ json: not JSON (bad UTF-8 included); object: JSON, but not an object; missing: n
 type: not an integer (true, 1.0, "1", null); range: negative or above 2^63−1; oversized: above
 the ingestor's limit; stray: an id far from all others that nothing else came to confirm.
 """
+
+
+class Reject(NamedTuple):
+    """A frame that was not accepted."""
+
+    reason: str
+    """One of `REASONS`."""
+    line: bytes | str
+    frame: bytes
+
+
+def sequence_numbers(
+    frames: list[bytes], field: str
+) -> tuple[list[int], list[tuple[int, str]]]:  # fmt: skip
+    """Get the ids of frames, and of those that have none, their places and why.
+
+    The ids are of the other frames, in their order.
+    """
+    try:
+        ids = [orjson.loads(frame)[field] for frame in frames]
+    except (orjson.JSONDecodeError, TypeError, KeyError):
+        pass
+    else:
+        # `true` is an int to isinstance().
+        if not ids or (set(map(type, ids)) == {int} and min(ids) >= 0 and max(ids) <= LARGEST):
+            return ids, []
+    ids, rejected = [], []
+    for at, frame in enumerate(frames):
+        try:
+            ids.append(sequence_number(frame, field))
+        except Rejected as error:
+            rejected.append((at, error.reason))
+    return ids, rejected
 
 
 class Rejected(Exception):

@@ -84,7 +84,7 @@ def pack_change(
 
 def _metadata(time: int, line: str, connection: str, listened: float) -> list[Any]:
     return [
-        keys.T, time, keys.LINE, line, keys.CONN, connection, keys.UP, int(listened * 1000),
+        keys.T, time, keys.LINE, line, keys.CONN, connection, keys.UP, round(listened * 1000),
     ]  # fmt: skip
 
 
@@ -97,20 +97,22 @@ def count_frames(values: list[bytes]) -> int:
 def unpack(entry: bytes, values: list[bytes]) -> Entry:
     """Take an entry apart, by its id and its field-value list."""
     if values[0:6:2] == _METADATA and len(values) > 6 and _is_number(values[1]):
-        listened, rest = _clock(entry), 6
-        if values[6] == keys.UP and _is_number(values[7]):
-            listened, rest = int(values[7]) / 1000, 8
-        if values[rest : rest + 1] == [keys.EVENT]:
-            event = values[rest + 1]
-            return Entry(entry, int(values[1]), values[3], values[5], listened, event, [])
-        return Entry(
-            entry, int(values[1]), values[3], values[5], listened, b"", values[rest + 1 :: 2]
-        )  # fmt: skip
-    return _understand(entry, dict(zip(values[0::2], values[1::2], strict=True)))
+        time, line, connection = int(values[1]), values[3], values[5]
+        if values[6] != keys.UP:
+            listened, rest = _clock(entry), values[6:]
+        elif _is_number(values[7]):
+            listened, rest = int(values[7]) / 1000, values[8:]
+        else:
+            return _understand(entry, values)
+        if rest[:1] == [keys.EVENT]:
+            return Entry(entry, time, line, connection, listened, rest[1], [])
+        return Entry(entry, time, line, connection, listened, b"", rest[1::2])
+    return _understand(entry, values)
 
 
-def _understand(entry: bytes, fields: dict[bytes, bytes]) -> Entry:
+def _understand(entry: bytes, values: list[bytes]) -> Entry:
     """Take an entry apart that no ingestor wrote."""
+    fields = dict(zip(values[0::2], values[1::2], strict=True))
     time, up = fields.get(keys.T, b""), fields.get(keys.UP, b"")
     return Entry(
         entry,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
+
+from . import clock
 
 
 class Backoff:
@@ -22,13 +22,13 @@ class Backoff:
         cap: float = 10.0,
         healthy: float = 10.0,
         *,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
+        now: Callable[[], float] = lambda: clock.monotonic(),
+        jitter: Callable[[], float] = lambda: clock.chance(),
     ) -> None:
         self.first = first
         self.cap = cap
         self.healthy = healthy
-        self._clock = clock
+        self._now = now
         self._jitter = jitter
         self._attempts = 0
         self._since: float | None = None
@@ -36,11 +36,11 @@ class Backoff:
     def succeeded(self) -> None:
         """Note that an attempt has succeeded now."""
         if self._since is None:
-            self._since = self._clock()
+            self._since = self._now()
 
     def delay(self) -> float:
         """Count a failure and tell how many seconds to wait before the next attempt."""
-        if self._since is not None and self._clock() - self._since >= self.healthy:
+        if self._since is not None and self._now() - self._since >= self.healthy:
             self._attempts = 0
         self._since = None
         ceiling = min(self.cap, self.first * 2.0 ** min(self._attempts, 30))

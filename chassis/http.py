@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 from websockets.datastructures import Headers
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
+
+__all__ = ["Request", "Response", "respond", "respond_json"]
 
 
 def respond(status: HTTPStatus, body: bytes, content_type: str) -> Response:

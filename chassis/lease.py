@@ -7,21 +7,21 @@ comparing the lease's whole value (`<fence>:<instance>`) in the script that writ
 from __future__ import annotations
 
 import os
-import random
 import socket
-import time
+from collections.abc import Sequence
 from importlib import resources
 
 from prometheus_client import Gauge
 
-from .redis import Link
+from . import clock
+from .redis import Command, Link, Script
 
-_RENEW = resources.files(__package__).joinpath("lease.lua").read_text()
+_RENEW = Script(resources.files(__package__).joinpath("lease.lua").read_text())
 
-_RELEASE = """
+_RELEASE = Script("""
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
-"""
+""")
 
 ACTIVE = Gauge("lease_active", "1 while this instance holds the lease", ["feed", "role"])
 
@@ -48,9 +48,7 @@ class Lease:
         self._fence_key = fence_key(feed, role)
         self._instance = instance
         self._ttl = ttl
-        self._client = link.client
-        self._renew = link.client.register_script(_RENEW)
-        self._release = link.client.register_script(_RELEASE)
+        self._link = link
         self._deadline = 0.0
         # Asked at each scrape, so that a holder whom Redis does not answer stops claiming in time.
         ACTIVE.labels(feed, role).set_function(lambda: self.held)
@@ -58,7 +56,7 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether this instance may act: it holds the lease and its time has not run out."""
-        return bool(self.value) and time.monotonic() < self._deadline
+        return bool(self.value) and clock.monotonic() < self._deadline
 
     async def acquire(self) -> bool:
         """Take the lease if it is free, renew it if it is ours; tell whether it is ours.
@@ -67,18 +65,21 @@ class Lease:
         whatever the Redis client raises, and then nothing is known.
         """
         # Counted from before the request: the server's clock starts later than ours.
-        asked = time.monotonic()
-        reply: bytes = await self._renew(
-            keys=[self.key, self._fence_key],
-            args=[self.value, self._instance, int(self._ttl * 1000)],
-        )
+        asked = clock.monotonic()
+        return self._answered(await self._link.send(*self._request()), asked)
+
+    def _request(self) -> Command:
+        keys = [self.key, self._fence_key]
+        return _RENEW(keys=keys, args=[self.value, self._instance, int(self._ttl * 1000)])
+
+    def _answered(self, reply: bytes, asked: float) -> bool:
         self.value = reply.decode()
         self._deadline = asked + self._ttl
         return bool(self.value)
 
     async def seize(self) -> None:
         """Take the lease whoever holds it, for an operator; the holder finds itself fenced."""
-        await self._client.delete(self.key)
+        await self._link.send("DEL", self.key)
         if not await self.acquire():
             raise RuntimeError(f"{self.key} was taken by another at the same moment; try again")
 
@@ -86,9 +87,26 @@ class Lease:
         """Give the lease back, so that a standby need not wait for it to run out."""
         value, self.value = self.value, ""
         if value:
-            await self._release(keys=[self.key], args=[value])
+            await self._link.send(*_RELEASE(keys=[self.key], args=[value]))
+
+
+async def renew(link: Link, leases: Sequence[Lease]) -> list[Exception]:
+    """Renew leases, as `acquire` does, all with one request; each succeeds or fails alone.
+
+    Returns what the server said to those that failed, of which nothing is known. Raises when
+    there was no answer at all.
+    """
+    asked = clock.monotonic()
+    replies = await link.send_all([lease._request() for lease in leases])
+    failed = []
+    for lease, reply in zip(leases, replies, strict=True):
+        if isinstance(reply, Exception):
+            failed.append(reply)
+        else:
+            lease._answered(reply, asked)
+    return failed
 
 
 def instance_name() -> str:
     """Make a name for this process that no other has ever had."""
-    return f"{socket.gethostname()}-{os.getpid()}-{random.getrandbits(32):08x}"
+    return f"{socket.gethostname()}-{os.getpid()}-{clock.token(4)}"

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
-import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-from .lease import Lease
+from . import clock
+from .lease import Lease, renew
 from .logs import Log
-from .redis import Link, transient
+from .redis import Link, checked, pairs
 
 W = TypeVar("W", bound=Hashable)
 Job = Callable[[W, Lease, asyncio.Event], Awaitable[None]]
 
 
 def replicas_key(service: str) -> str:
-    """Name the sorted set of a service's live instances, scored by last sign of life (ms)."""
+    """Name the sorted set of a service's live instances, scored by their signs of life."""
     return f"replicas:{service}"
+
+
+GONE = 10
+"""Leases' times after which a replica that does not count up is forgotten."""
 
 
 class Shares(Generic[W]):
@@ -60,6 +63,8 @@ class Shares(Generic[W]):
         self._keep = keep
         self._working: dict[W, tuple[Lease, asyncio.Event, asyncio.Future[None]]] = {}
         self._known: dict[W, Lease] = {}
+        self._beats: dict[bytes, tuple[bytes, float]] = {}
+        """What each replica has counted up to, and when, by our clock, that was first seen."""
 
     @property
     def active(self) -> list[W]:
@@ -70,14 +75,7 @@ class Shares(Generic[W]):
         """Take, renew and give back leases until `stop`; then let every piece drain."""
         try:
             while not stop.is_set():
-                try:
-                    await self._turn()
-                except Exception as error:
-                    reason = transient(error)
-                    if reason is None:
-                        raise
-                    self._link.failed(error, reason)
-                else:
+                if await self._link.attempt(self._turn):
                     self._link.succeeded()
                 await self._wait(stop)
         finally:
@@ -92,20 +90,13 @@ class Shares(Generic[W]):
         """Wait until the next turn is due: at once when a piece ended by itself."""
         stopping = asyncio.ensure_future(stop.wait())
         tasks: list[asyncio.Future[Any]] = [task for _, _, task in self._working.values()]
-        pause = self._ttl / 6 * (0.9 + 0.2 * random.random())
+        pause = self._ttl / 6 * (0.9 + 0.2 * clock.chance())
         await asyncio.wait([stopping, *tasks], timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
 
     async def _turn(self) -> None:
         await self._collect()
-        for lease, stopped, _ in list(self._working.values()):
-            before = lease.value
-            if not await lease.acquire():
-                self._log.warning("lease lost", feed=lease.feed, role=lease.role)
-                stopped.set()
-            elif lease.value != before and not self._keep:
-                self._log.warning("lease had run out", feed=lease.feed, role=lease.role)
-                stopped.set()
+        await self._renew()
         pieces = await self._find()
         share = await self._share(len(pieces))
         surplus = len(self._working) - share
@@ -116,7 +107,7 @@ class Shares(Generic[W]):
                     self._log.info("handing over", feed=lease.feed, role=lease.role)
                     stopped.set()
         free = [piece for piece in pieces if piece not in self._working]
-        random.shuffle(free)
+        clock.shuffle(free)
         for piece in free:
             if piece not in self._known:
                 feed, role = self._name(piece)
@@ -128,38 +119,56 @@ class Shares(Generic[W]):
                 task = asyncio.ensure_future(self._do(piece, lease, stopped))
                 self._working[piece] = (lease, stopped, task)
 
+    async def _renew(self) -> None:
+        """Renew the leases under which there is work, and stop the work whose lease is gone."""
+        working = [(lease, lease.value, stopped) for lease, stopped, _ in self._working.values()]
+        failed = await renew(self._link, [lease for lease, _, _ in working])
+        for lease, before, stopped in working:
+            if not lease.value:
+                self._log.warning("lease lost", feed=lease.feed, role=lease.role)
+                stopped.set()
+            elif lease.value != before and not self._keep:
+                self._log.warning("lease had run out", feed=lease.feed, role=lease.role)
+                stopped.set()
+        checked(failed)
+
     async def _share(self, pieces: int) -> int:
-        """Show that this replica lives, and compute its fair share of `pieces`."""
+        """Show that this replica lives, and compute its fair share of `pieces`.
+
+        Each replica counts up; who has not done so for a lease's time, by our own clock, is taken
+        for dead. So no two clocks are compared.
+        """
         key = replicas_key(self._service)
-        now = int(time.time() * 1000)
-        pipeline = self._link.client.pipeline(transaction=False)
-        pipeline.zadd(key, {self._instance: now})
-        pipeline.zremrangebyscore(key, "-inf", now - 10_000 * self._ttl)
-        pipeline.zcount(key, now - 1000 * self._ttl, "+inf")
-        replies = await pipeline.execute(raise_on_error=False)
-        # Out of memory, ZADD fails; whoever works then goes on, with the share that it has.
-        if isinstance(replies[2], int):
-            return math.ceil(pieces / max(1, replies[2]))
-        return pieces
+        replies = await self._link.send_all(
+            [("ZINCRBY", key, 1, self._instance), ("ZRANGE", key, 0, -1, "WITHSCORES")]
+        )
+        if isinstance(replies[1], Exception):
+            return pieces
+        now = clock.monotonic()
+        self._beats = {
+            replica: self._beats[replica]
+            if self._beats.get(replica, ("", 0.0))[0] == beat
+            else (beat, now)
+            for replica, beat in pairs(replies[1]).items()
+        }
+        gone = [name for name, (_, at) in self._beats.items() if now - at > GONE * self._ttl]
+        if gone:
+            await self._link.send("ZREM", key, *gone)
+        # Out of memory, nobody counts up; who works then goes on, with the share that it has.
+        alive = sum(now - at <= self._ttl for _, at in self._beats.values())
+        return math.ceil(pieces / max(1, alive))
 
     async def _collect(self) -> None:
         """Take note of pieces whose work has ended; a failure there fails the service."""
         for piece, (lease, _, task) in list(self._working.items()):
             if task.done():
                 del self._working[piece]
-                try:
-                    if self._link.up:  # else it runs out by itself
-                        await lease.release()
-                except Exception as error:
-                    if transient(error) is None:
-                        raise
+                if self._link.up:  # else it runs out by itself
+                    await self._link.attempt(lease.release)
                 task.result()
 
     async def _leave(self) -> None:
         if not self._link.up:
             return
-        try:
-            await self._link.client.zrem(replicas_key(self._service), self._instance)
-        except Exception as error:
-            if transient(error) is None:
-                raise
+        key = replicas_key(self._service)
+        await self._link.attempt(lambda: self._link.send("ZREM", key, self._instance))

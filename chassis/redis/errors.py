@@ -13,6 +13,8 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+__all__ = ["ResponseError", "Unavailable", "transient"]
+
 _TRANSIENT_WORDS = (
     "OOM", "MISCONF", "LOADING", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN",
     "NOREPLICAS", "BUSY", "NOAUTH", "WRONGPASS",

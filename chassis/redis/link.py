@@ -21,6 +21,7 @@ from chassis.logs import Log
 
 from .client import make_client
 from .errors import Unavailable, transient
+from .subscriber import Subscriber
 
 T = TypeVar("T")
 
@@ -69,6 +70,14 @@ def pairs(reply: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(reply[0::2], reply[1::2], strict=True))
 
 
+def checked(replies: list[Any]) -> list[Any]:
+    """Raise the first error that stands among the replies of `send_all`; return them if none."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
 class Link:
     """One process's link to Redis.
 
@@ -76,25 +85,29 @@ class Link:
     a flat list, see `pairs`. Errors are redis-py's; `transient` tells which may pass by itself.
     """
 
-    def __init__(self, url: str, log: Log, *, timeout: float, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        url: str,
+        log: Log,
+        *,
+        timeout: float,
+        stop: asyncio.Event,
+        make: Callable[[str, float], Any] = make_client,
+    ) -> None:
         """Prepare clients; nothing connects yet.
 
         `timeout` is seconds for one command, `MOST_TIMEOUT` at most; patience ends `DRAIN`
-        seconds after `stop`.
+        seconds after `stop`. `make(url, timeout)` makes a client like redis-py's.
         """
         timeout = min(timeout, MOST_TIMEOUT)
         self._log = log
         self._stop = stop
         self._stopped: float | None = None
         # Any: redis-py types replies as what its own callbacks make of them; these have none.
-        self._commands: Any = make_client(url, timeout)
+        self._commands: Any = make(url, timeout)
         self._commands.response_callbacks.clear()
-        self._blocking: Any = make_client(url, timeout + BLOCK_MS / 1000)
+        self._blocking: Any = make(url, timeout + BLOCK_MS / 1000)
         self._blocking.response_callbacks.clear()
-        # Any: redis-py types replies as bytes or str, as dicts and so on; here they are bytes,
-        # and those of the streams are lists.
-        self.client: Any = make_client(url, timeout)
-        self.reader: Any = make_client(url, timeout + BLOCK_MS / 1000)
         self._down_since: float | None = None
         self._refused_at = -REFUSED
         self.answered = False
@@ -111,22 +124,30 @@ class Link:
         try:
             return await self._commands.execute_command(*command)
         except NoScriptError:
-            return await self._commands.execute_command(*_with_source(command))
+            await self._load([command])
+            return await self._commands.execute_command(*command)
 
     async def send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together; an error of one stands in the place of its reply.
 
-        They must not depend on each other's order. Raises when the connection fails.
+        They are done in their order, but for scripts that the server does not know yet. Raises
+        when the connection fails.
         """
         if not commands:
             return []
         replies = await self._pipelined(commands)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            again = await self._pipelined([_with_source(commands[at]) for at in unknown])
+            await self._load([commands[at] for at in unknown])
+            again = await self._pipelined([commands[at] for at in unknown])
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
         return replies
+
+    async def _load(self, commands: Sequence[Command]) -> None:
+        """Make the scripts of these commands known to the server, which has lost them."""
+        for sha in {command[1] for command in commands}:
+            await self._commands.execute_command("SCRIPT", "LOAD", _SOURCES[sha])
 
     async def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
         pipeline = self._commands.pipeline(transaction=False)
@@ -147,6 +168,10 @@ class Link:
             "XREAD", "COUNT", count, *waiting, "STREAMS", *cursors, *cursors.values()
         )
         return {stream.decode(): entries for stream, entries in reply or ()}
+
+    def listen(self) -> Subscriber:
+        """Open a connection that hears what is published; it must be closed."""
+        return Subscriber(self._blocking.pubsub())
 
     async def attempt(self, operation: Callable[[], Awaitable[object]]) -> bool:
         """Await `operation()` and tell whether Redis did it; what may pass by itself is noted."""
@@ -218,10 +243,5 @@ class Link:
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in (self._commands, self._blocking, self.client, self.reader):
+        for client in (self._commands, self._blocking):
             await client.aclose()
-
-
-def _with_source(command: Command) -> Command:
-    """Make an EVAL of an EVALSHA that the server does not know."""
-    return ("EVAL", _SOURCES[command[1]], *command[2:])

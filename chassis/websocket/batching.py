@@ -6,16 +6,18 @@ arrived at once, and writing many frames to the transport together, costs a frac
 control stays exact: reading from the socket pauses when the inbox is full, so that a slow reader
 slows the peer by TCP's own means.
 
-One thing is done beside `websockets`: a whole, unfragmented data frame of less than 64 KiB is cut
-out of the bytes here, in a third of the time. Everything else (control frames, fragments, long
+Two things are done beside `websockets`. A whole, unfragmented data frame of less than 64 KiB is
+cut out of the bytes here, in a third of the time. Everything else (control frames, fragments, long
 frames, errors) goes to `websockets` byte for byte, in its turn; so its state is always the true
-one. The tests compare the two on random streams cut at random places, and hold `websockets` to
-what this module expects of its insides.
+one. And the frames of text messages are put together here, in a fifth of the time. The tests
+compare the two on random streams cut at random places, and hold `websockets` to what this module
+expects of its insides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Container, Iterable
 from typing import Any
 
@@ -24,7 +26,7 @@ from websockets.asyncio.connection import Connection
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import CLOSED, OPEN, SERVER, Event
+from websockets.protocol import CLIENT, CLOSED, OPEN, SERVER, Event
 
 try:
     from websockets.speedups import apply_mask
@@ -67,6 +69,7 @@ class _Batching(Connection):
         self.reading_paused = False
         """Whether the socket is not read because the inbox is full."""
         self._arrival: asyncio.Future[None] | None = None
+        self._nudged = False
         self.heard = self.loop.time()
         """When bytes last came from the peer, on the event loop's clock."""
         self.on_pong: Callable[[bytes], None] | None = None
@@ -79,13 +82,14 @@ class _Batching(Connection):
 
         Text and binary messages come alike (`binary` tells them apart), and UTF-8 is not checked.
         Raises ConnectionClosed once the connection is closed and everything received has been
-        taken. One task may wait at a time.
+        taken. One task may wait at a time. After a `nudge()` it returns at once, maybe with none.
         """
-        while not self._inbox:
+        while not self._inbox and not self._nudged:
             if self.protocol.state is CLOSED:
                 raise self.close_exc
             self._arrival = self.loop.create_future()
             await self._arrival
+        self._nudged = False
         inbox, self._inbox = self._inbox, []
         self._inbox_bytes = 0
         self.binary, self._inbox_binary = self._inbox_binary or (), None
@@ -93,6 +97,12 @@ class _Batching(Connection):
             self.reading_paused = False
             self.transport.resume_reading()
         return inbox
+
+    def nudge(self) -> None:
+        """Have the task that waits in `receive()` look up, though no message has come."""
+        if self._arrival is not None and not self._arrival.done():
+            self._nudged = True
+            self._arrival.set_result(None)
 
     def process_event(self, event: Event) -> None:
         """Put a complete message into the inbox; leave all other events to websockets."""
@@ -232,11 +242,15 @@ class _Batching(Connection):
         protocol = self.protocol
         if protocol.state is not OPEN:
             raise self.close_exc if protocol.state is CLOSED else _closing(self)
-        for message in messages:
-            protocol.send_text(message)
+        parts = protocol.data_to_send()
+        if protocol.extensions or protocol.expect_continuation_frame:
+            for message in messages:
+                protocol.send_text(message)
+        else:
+            _add_frames(parts, messages, masked=protocol.side is CLIENT)
         if ping is not None:
             protocol.send_ping(ping)
-        self.transport.write(b"".join(protocol.data_to_send()))
+        self.transport.write(b"".join([*parts, *protocol.data_to_send()]))
 
     @property
     def unwritten(self) -> int:
@@ -246,6 +260,27 @@ class _Batching(Connection):
     def abort(self) -> None:
         """Drop the connection at once; a peer that does not read would not see a close frame."""
         self.transport.abort()
+
+
+def _add_frames(parts: list[bytes], messages: Iterable[bytes], *, masked: bool) -> None:
+    """Add the frame of each text message to `parts` (RFC 6455, section 5.2)."""
+    messages = list(messages)
+    mask_bit = 0x80 if masked else 0
+    # Masks that nobody can foresee, as section 5.3 demands; asking for all at once is cheaper.
+    masks = os.urandom(4 * len(messages)) if masked else b""
+    for at, message in enumerate(messages):
+        length = len(message)
+        if length < 126:
+            parts.append(bytes((_TEXT, mask_bit | length)))
+        elif length < _LONG:
+            parts.append(bytes((_TEXT, mask_bit | 126, length >> 8, length & 0xFF)))
+        else:
+            parts.append(bytes((_TEXT, mask_bit | 127)) + length.to_bytes(8, "big"))
+        if masked:
+            mask = masks[4 * at : 4 * at + 4]
+            parts.append(mask)
+            message = apply_mask(message, mask)
+        parts.append(message)
 
 
 def _closing(connection: Connection) -> Exception:

@@ -221,7 +221,7 @@ FOREIGN["wisdom"] = [
     "XTRIM quotes:{wisdom} MAXLEN 0",
     "XRANGE chat:{main}:log - +",
     "DEL lease:{playground}:tick",
-    "ZADD replicas:chat 1 x",
+    "ZINCRBY replicas:chat 1 x",
 ]
 for _service in ("ingestor", "orderer", "publisher", "wisdom"):
     FOREIGN[_service] += ["PUBLISH chat:{main} x", "SUBSCRIBE chat:{main}"]

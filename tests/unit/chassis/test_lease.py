@@ -49,7 +49,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 async def gone(link: Link, key: str) -> None:
     """Wait until a key has expired."""
     end = time.monotonic() + DEADLINE
-    while await link.client.exists(key):
+    while await link.send("EXISTS", key):
         assert time.monotonic() < end, f"{key} has not expired"
         await asyncio.sleep(0.005)
 
@@ -69,8 +69,8 @@ async def test_taken_when_free(link: Link) -> None:
     assert await first.acquire()
     assert (first.held, shown("orderer")) == (True, 1)
     assert first.value == "1:a"
-    assert await link.client.get(lease_key("default", "orderer")) == b"1:a"
-    assert 29_000 < await link.client.pttl(lease_key("default", "orderer")) <= 30_000
+    assert await link.send("GET", lease_key("default", "orderer")) == b"1:a"
+    assert 29_000 < await link.send("PTTL", lease_key("default", "orderer")) <= 30_000
 
 
 async def test_refused_while_another_holds_it(link: Link) -> None:
@@ -88,10 +88,10 @@ async def test_renewed(link: Link) -> None:
     """The holder would lose the lease although it is alive, or be fenced by itself."""
     first = lease(link, "a")
     await first.acquire()
-    await link.client.pexpire(first.key, 1000)
+    await link.send("PEXPIRE", first.key, 1000)
     assert await first.acquire()
     assert first.value == "1:a"
-    assert await link.client.pttl(first.key) > 29_000
+    assert await link.send("PTTL", first.key) > 29_000
 
 
 async def test_runs_out_by_the_holders_own_clock(link: Link) -> None:
@@ -140,7 +140,7 @@ async def test_releases_only_its_own(link: Link) -> None:
     await gone(link, first.key)
     await second.acquire()
     await first.release()
-    assert await link.client.get(second.key) == b"2:b"
+    assert await link.send("GET", second.key) == b"2:b"
     await first.release()
 
 

@@ -39,7 +39,7 @@ def test_is_spread() -> None:
 def test_a_short_success_is_none() -> None:
     """A peer that accepts and drops would be connected to as fast as it drops."""
     clock = Clock()
-    backoff = Backoff(0.1, 10.0, healthy=5.0, clock=clock, jitter=lambda: 1.0)
+    backoff = Backoff(0.1, 10.0, healthy=5.0, now=clock, jitter=lambda: 1.0)
     for pause in (0.1, 0.2, 0.4, 0.8):
         assert backoff.delay() == pytest.approx(pause)
         backoff.succeeded()
@@ -49,7 +49,7 @@ def test_a_short_success_is_none() -> None:
 def test_a_healthy_period_counts() -> None:
     """After days without trouble, the first reconnection would come late."""
     clock = Clock()
-    backoff = Backoff(0.1, 10.0, healthy=5.0, clock=clock, jitter=lambda: 1.0)
+    backoff = Backoff(0.1, 10.0, healthy=5.0, now=clock, jitter=lambda: 1.0)
     for _ in range(5):
         backoff.delay()
     backoff.succeeded()
@@ -63,7 +63,7 @@ def test_a_healthy_period_counts() -> None:
 def test_time_without_success_is_not_healthy() -> None:
     """Attempts that take long to fail would look like a healthy period."""
     clock = Clock()
-    backoff = Backoff(0.1, 10.0, healthy=5.0, clock=clock, jitter=lambda: 1.0)
+    backoff = Backoff(0.1, 10.0, healthy=5.0, now=clock, jitter=lambda: 1.0)
     backoff.succeeded()
     assert backoff.delay() == pytest.approx(0.1)
     clock.now += 60

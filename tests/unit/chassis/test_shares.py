@@ -53,7 +53,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 async def becomes(link: Link, key: str, value: bytes) -> None:
     """Wait until a key has this value."""
     end = time.monotonic() + DEADLINE
-    while await link.client.get(key) != value:
+    while await link.send("GET", key) != value:
         assert time.monotonic() < end, f"{key} is not {value!r}"
         await asyncio.sleep(0.005)
 
@@ -95,8 +95,8 @@ class Replica:
 
     async def die(self) -> None:
         """End at once, without giving anything back: the link is cut first."""
-        self.link.client.execute_command = _unreachable
-        self.link.client.pipeline = _unreachable
+        self.link.send = _unreachable  # type: ignore[method-assign] # the network is cut
+        self.link.send_all = _unreachable  # type: ignore[method-assign]
         self.shares._turn = _never  # type: ignore[method-assign]
         await end(self.task)
 
@@ -221,7 +221,7 @@ async def test_a_lease_that_had_run_out(keep: bool, start: Start, link: Link) ->
     """Redis' absence would cost a feed's connection; or an orderer would go on that was fenced."""
     replica = await start("a", "x", keep=keep)
     await until(lambda: replica.active == ["x"], "the piece is taken")
-    await link.client.delete(lease_key("x", "work"))
+    await link.send("DEL", lease_key("x", "work"))
     if keep:
         await becomes(link, lease_key("x", "work"), b"2:a")
         assert (replica.begun, replica.ended) == ([("x", "1:a")], [])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from chassis import clock
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class CloseReason:
     words: str = ""
     retry: tuple[int, int] | None = None
 
-    def retry_after_ms(self, draw: Callable[[int, int], int] = random.randint) -> int | None:
+    def retry_after_ms(self, draw: Callable[[int, int], int] = clock.draw) -> int | None:
         """Draw how long this client should wait; None if it should not come back by itself."""
         return draw(*self.retry) if self.retry else None
 

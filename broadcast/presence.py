@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from importlib import resources
 
 from prometheus_client import Gauge
 
-from chassis import tasks
-from chassis.redis import Link, transient
+from chassis import clock, tasks
+from chassis.redis import Link, Script, checked, pairs
 
-_PRESENCE = resources.files(__package__).joinpath("presence.lua").read_text()
+_PRESENCE = Script(resources.files(__package__).joinpath("presence.lua").read_text())
 
 BEAT = 1.0
 """Seconds between two signs of life, and between two looks at the count."""
@@ -52,7 +51,6 @@ class Presence:
         self._names = names
         self._changed = changed
         self._gone = gone
-        self._beat = link.client.register_script(_PRESENCE)
         self._gauge = gauge
         self._silent: dict[bytes, tuple[bytes, float]] = {}
         """Entries that have run out, and since when they have been seen so."""
@@ -63,22 +61,16 @@ class Presence:
     async def run(self, stop: asyncio.Event) -> None:
         """Show and count until `stop`."""
         while not stop.is_set():
-            try:
-                await self.beat(time.monotonic())
-            except Exception as error:
-                reason = transient(error)
-                if reason is None:
-                    raise
-                self._link.failed(error, reason)
+            await self._link.attempt(lambda: self.beat(clock.monotonic()))
             await tasks.until(stop, BEAT)
 
     async def beat(self, now: float) -> None:
         """Show once, and count."""
         entry = f"{self._count()} {' '.join(self._names())}"
-        total, silent = await self._beat(
-            keys=[self._key], args=[self._instance, int(HOLDS * 1000), entry]
+        total, silent = await self._link.send(
+            *_PRESENCE(keys=[self._key], args=[self._instance, int(HOLDS * 1000), entry])
         )
-        await self._bury(dict(zip(silent[::2], silent[1::2], strict=True)), now)
+        await self._bury(pairs(silent), now)
         self._gauge.set(total)
         if total != self.online or self.refresh:
             self.online, self.refresh = int(total), False
@@ -97,27 +89,22 @@ class Presence:
                 continue
             del self._silent[instance]
             # Several replicas may come to this; one of them removes it.
-            if await self._link.client.hdel(self._key, instance) and self._gone:
+            if await self._link.send("HDEL", self._key, instance) and self._gone:
                 self._gone(value.decode().split()[2:])
 
     async def who(self) -> list[str]:
         """List everybody by name, in order of their numbers; raises what Redis' client does."""
-        (seconds, _), entries = (
-            await self._link.client.pipeline(transaction=False).time().hgetall(self._key).execute()
+        (seconds, _), entries = checked(
+            await self._link.send_all([("TIME",), ("HGETALL", self._key)])
         )
         found = set(self._names())
-        for instance, value in entries.items():
+        for instance, value in pairs(entries).items():
             expires, _, *names = value.decode().split()
-            if int(expires) >= seconds * 1000 and instance != self._instance.encode():
+            if int(expires) >= int(seconds) * 1000 and instance != self._instance.encode():
                 found.update(names)
         return sorted(found, key=lambda name: (len(name), name))
 
     async def leave(self) -> None:
         """Show nobody any longer, for this replica stops."""
-        if not self._link.up:
-            return
-        try:
-            await self._link.client.hdel(self._key, self._instance)
-        except Exception as error:
-            if transient(error) is None:
-                raise
+        if self._link.up:
+            await self._link.attempt(lambda: self._link.send("HDEL", self._key, self._instance))

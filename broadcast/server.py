@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import socket
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from websockets.asyncio.server import Server as Sockets
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as listen
 
-from chassis import tasks
+from chassis import clock, tasks
 from chassis.logs import Log
 from chassis.websocket import limit_silence
 
@@ -153,7 +152,7 @@ class Server:
         """Close all connections, each in its turn, so that they do not all come back at once."""
         sockets.close(close_connections=False)
         connections = list(sockets.all_connections)
-        random.shuffle(connections)
+        clock.shuffle(connections)
         pause = min(EACH, SPREAD / max(1, len(connections)))
         closing = []
         for connection in connections:

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from importlib import resources
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import Counter
-from redis.exceptions import ConnectionError
 
-from chassis import tasks
+from chassis import clock, tasks
 from chassis.backoff import Backoff
-from chassis.redis import Link, transient
+from chassis.redis import Link, Published, Script, Subscriber, transient
 
-_PROBE = resources.files(__package__).joinpath("probe.lua").read_text()
+_PROBE = Script(resources.files(__package__).joinpath("probe.lua").read_text())
 
 PROBE = 1.0
 """Seconds between two probes."""
@@ -73,7 +71,6 @@ class Subscription:
         self._channel = channel.encode()
         self._probe = probe.encode()
         self._stream = stream
-        self._send_probe = link.client.register_script(_PROBE)
         self.hears = False
         """Whether what is published now is heard."""
 
@@ -81,10 +78,10 @@ class Subscription:
         """Listen until `stop`, with a new subscription after each failure."""
         backoff = Backoff(0.05, 0.5, 5.0)
         while not stop.is_set():
-            pubsub = self._link.reader.pubsub()
+            subscriber = self._link.listen()
             backoff.succeeded()
             try:
-                await tasks.first(self._listen(pubsub, stop), self._send_probes(stop))
+                await tasks.first(self._listen(subscriber, stop), self._send_probes(stop))
             except Exception as error:
                 if transient(error) is None:
                     raise
@@ -92,7 +89,7 @@ class Subscription:
             finally:
                 self.hears = False
                 with contextlib.suppress(Exception):  # whatever it is, the connection is dropped
-                    await pubsub.aclose()
+                    await subscriber.close()
             if not stop.is_set():
                 await self._diagnose()
             await tasks.until(stop, backoff.delay())
@@ -100,7 +97,7 @@ class Subscription:
     async def _diagnose(self) -> None:
         """Find out whether Redis is away, or only the subscription was cut."""
         try:
-            await self._link.client.ping()
+            await self._link.send("PING")
         except Exception as error:
             reason = transient(error)
             if reason is None:
@@ -112,48 +109,50 @@ class Subscription:
     async def _send_probes(self, stop: asyncio.Event) -> None:
         """Send a probe every second; fails with the Redis client."""
         while not await tasks.until(stop, PROBE):
-            await self._send_probe(keys=[self._stream], args=[self._probe])
+            await self._link.send(*_PROBE(keys=[self._stream], args=[self._probe]))
             self._link.succeeded()
 
-    async def _listen(self, pubsub: Any, stop: asyncio.Event) -> None:
+    async def _listen(self, subscriber: Subscriber, stop: asyncio.Event) -> None:
         """Hear until `stop`; raises whatever the Redis client raises, also when deaf."""
         channels = {self._channel, self._probe}
-        await pubsub.subscribe(*channels)
+        await subscriber.subscribe(*channels)
         confirmed: set[bytes] = set()
-        heard = time.monotonic()
+        heard = clock.monotonic()
         while not stop.is_set():
-            message = await pubsub.get_message(timeout=PROBE)
-            if message is not None and message["type"] == "subscribe":
+            message = await subscriber.next(PROBE)
+            if message is not None and message.data is None:
                 # Also after a reconnection that nobody told of.
-                confirmed.add(message["channel"])
+                confirmed.add(message.channel)
                 if confirmed == channels:
                     await self._begin()
                     self.hears = True
-                    heard = time.monotonic()
-            elif message is not None and message["type"] == "message":
-                messages, probe = await self._gather(pubsub, message)
+                    heard = clock.monotonic()
+            elif message is not None:
+                messages, probe = await self._gather(subscriber, message)
                 if messages:
                     await self._listener.heard(messages)
                 if probe:
-                    heard = time.monotonic()
+                    heard = clock.monotonic()
                     await self._listener.probe(probe)
-            if time.monotonic() - heard > DEAF:
+            if clock.monotonic() - heard > DEAF:
                 raise ConnectionError("the subscription is deaf")
 
-    async def _gather(self, pubsub: Any, message: Any) -> tuple[list[bytes], bytes | None]:
+    async def _gather(
+        self, subscriber: Subscriber, message: Published | None
+    ) -> tuple[list[bytes], bytes | None]:
         """Take what else has come by now, up to a probe."""
         messages: list[bytes] = []
         while message is not None:
-            if message["type"] != "message":
+            if message.data is None:
                 # The subscription was renewed in between: something may be missing.
                 await self._begin()
-            elif message["channel"] != self._channel:
-                return messages, message["data"]
+            elif message.channel != self._channel:
+                return messages, message.data
             else:
-                messages.append(message["data"])
+                messages.append(message.data)
             if len(messages) == TOGETHER:
                 break
-            message = await pubsub.get_message(timeout=0)
+            message = await subscriber.next(0)
         return messages, None
 
     async def _begin(self) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import TypeVar
 
-from websockets.exceptions import ConnectionClosed
-
 from broadcast.bucket import Bucket
 from broadcast.closing import BUG, ENCODING, FLOOD, LOST, SLOW, Close
 from broadcast.connection import Connection, Message
 from chassis.logs import Log
 from chassis.redis import Link, transient
+from chassis.websocket import ConnectionClosed
 
 from . import keys, metrics, protocol
 from .closing import BEHIND, GOODBYE, UNAVAILABLE
@@ -227,10 +226,9 @@ class Conversation:
         """Tell a client that its last connection was cut, if it was."""
         key = keys.cut(metrics.MAIN, member.name)
         try:
-            cut = await self._link.client.getdel(key)
+            cut = await self._link.send("GETDEL", key)
         except Exception as error:
-            if transient(error) is None:
-                raise
+            self._link.note(error)
             return b""
         return self._error(protocol.SLOW_READER) if cut else b""
 
@@ -334,8 +332,5 @@ class Conversation:
 
     async def _leave_note(self, name: str) -> None:
         key = keys.cut(metrics.MAIN, name)
-        try:
-            await self._link.client.set(key, 1, px=int(CUT_MEMORY * 1000))
-        except Exception as error:
-            if transient(error) is None:
-                raise
+        lasts = int(CUT_MEMORY * 1000)
+        await self._link.attempt(lambda: self._link.send("SET", key, 1, "PX", lasts))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from websockets.exceptions import ConnectionClosed
-
 from broadcast.closing import ENCODING, Close
 from broadcast.connection import Connection
 from broadcast.frames import BINARY, TEXT, frame
+from chassis.websocket import ConnectionClosed
 
 from . import metrics
 

@@ -6,10 +6,9 @@ Whatever is heard is checked against the numbers; what is missing is read from t
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
-from chassis import logs
+from chassis import clock, logs
 
 from . import metrics
 from .history import History
@@ -51,8 +50,8 @@ class Follower:
 
     async def reach(self, position: Position, within: float) -> None:
         """Wait until `position` of the present epoch has been heard, but not for long."""
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
+        deadline = clock.monotonic() + within
+        while clock.monotonic() < deadline:
             here = self.position
             if here is None or here.epoch != position.epoch or here >= position:
                 return

@@ -6,23 +6,21 @@ import asyncio
 import hashlib
 import hmac
 import re
-import secrets
 from collections.abc import Callable
 
-from redis.exceptions import ConnectionError
-
-from chassis.redis import Link
+from chassis import clock
+from chassis.redis import Link, Script
 
 from . import keys
 
-_NEXT = """
+_NEXT = Script("""
 local number = redis.call('INCR', KEYS[1])
 if number <= tonumber(ARGV[1]) then
   number = tonumber(ARGV[1]) + 1
   redis.call('SET', KEYS[1], string.format('%.0f', number))
 end
 return number
-"""
+""")
 # A counter that Redis has lost must not give the numbers of clients that are still here.
 
 
@@ -32,10 +30,8 @@ class Clients:
     def __init__(self, link: Link, room: str, highest: Callable[[], int]) -> None:
         """`highest` tells the highest number that other replicas have given, as far as known."""
         self._link = link
-        self._client = link.client
         self._counter = keys.clients(room)
         self._secret_key = keys.secret(room)
-        self._next = link.client.register_script(_NEXT)
         self._others = highest
         self._own = 0
         self._secret = b""
@@ -67,14 +63,14 @@ class Clients:
         ):
             self._own = max(self._own, int(name.removeprefix("Client_")))
             return name, True
-        number = int(await self._next(keys=[self._counter], args=[self.highest]))
+        number = int(await self._link.send(*_NEXT(keys=[self._counter], args=[self.highest])))
         self._own = max(self._own, number)
         return f"Client_{number}", False
 
     async def _load(self) -> bytes:
-        ours = self._secret or secrets.token_hex(32)
-        await self._client.set(self._secret_key, ours, nx=True)
-        secret: bytes = await self._client.get(self._secret_key)
+        ours = self._secret or clock.token(32)
+        await self._link.send("SET", self._secret_key, ours, "NX")
+        secret: bytes = await self._link.send("GET", self._secret_key)
         return secret
 
     def token(self, name: str) -> str:

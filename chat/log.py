@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import NamedTuple
 
-from chassis.redis import Link
+from chassis import clock
+from chassis.redis import Link, Script
 
 from . import keys
 from .records import Position, Record
 
 PUBLISH_LUA = resources.files(__package__).joinpath("publish.lua").read_text()
+
+_PUBLISH = Script(PUBLISH_LUA)
 
 KEY_MEMORY = 10 * 60.0
 """Seconds for which a client's key is remembered."""
@@ -86,16 +88,15 @@ class Log:
         self.room = room
         self.channel = keys.channel(room)
         self.probe = keys.probe(room, instance)
-        self._client = link.client
+        self._link = link
         self.stream = keys.log(room)
         self._writer = keys.writer(room, instance)
         self._retain = retain
-        self._publish = link.client.register_script(PUBLISH_LUA)
 
     async def begin(self, seen: Position = NOWHERE) -> Position:
         """Make sure that there is an epoch, a new one if `seen` was lost; tell the log's end."""
-        entry: bytes = await self._publish(
-            keys=[self.stream, self._writer], args=self._arguments(0, seen, 0)
+        entry: bytes = await self._link.send(
+            *_PUBLISH(keys=[self.stream, self._writer], args=self._arguments(0, seen, 0))
         )
         return Position.parse(entry)
 
@@ -122,14 +123,14 @@ class Log:
                 b"1" if draft.returned else b"0",
                 draft.data,
             )
-        reply: bytes = await self._publish(keys=names, args=arguments)
+        reply: bytes = await self._link.send(*_PUBLISH(keys=names, args=arguments))
         words = reply.split(b" ")
         if len(words) != len(drafts):
             raise RuntimeError(f"a batch of {len(drafts)} came to {reply[:100]!r}")
         return [Outcome(Position.parse(word.lstrip(b"=")), word[:1] == b"=") for word in words]
 
     def _arguments(self, serial: int, seen: Position, highest: int) -> list[object]:
-        now = time.time_ns() // 1000
+        now = clock.wall_us()
         return [
             self.channel, serial, seen.epoch, seen.seq, now // 1000, self._retain,
             int(KEY_MEMORY * 1000), int(WRITER_MEMORY * 1000), now, highest,
@@ -137,19 +138,19 @@ class Log:
 
     async def end(self) -> Position:
         """Tell the position of the last record; `NOWHERE` if there is no log."""
-        last = await self._client.xrevrange(self.stream, count=1)
+        last = await self._link.send("XREVRANGE", self.stream, "+", "-", "COUNT", 1)
         return Position.parse(last[0][0]) if last else NOWHERE
 
     async def after(self, position: Position, count: int) -> list[Record]:
         """Read up to `count` records after `position`, markers of new epochs among them."""
         return read_entries(
-            await self._client.xrange(self.stream, f"({position}", "+", count=count)
+            await self._link.send("XRANGE", self.stream, f"({position}", "+", "COUNT", count)
         )
 
     async def before(self, position: Position, count: int) -> list[Record]:
         """Read up to `count` records before `position`, the latest first."""
         return read_entries(
-            await self._client.xrevrange(self.stream, f"({position}", "-", count=count)
+            await self._link.send("XREVRANGE", self.stream, f"({position}", "-", "COUNT", count)
         )
 
 

@@ -20,12 +20,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from chassis import clock
 
 from .records import Position
 
@@ -209,7 +210,7 @@ class LogFile:
                 self._keep(keep)
                 return _position(record)
             lines.pop()
-        self.broken = self.path.with_name(f"{self.path.name}.broken-{time.time_ns()}")
+        self.broken = self.path.with_name(f"{self.path.name}.broken-{clock.wall_us()}")
         self.path.rename(self.broken)
         return None
 

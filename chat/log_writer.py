@@ -10,7 +10,7 @@ from pathlib import Path
 from chassis import logs, tasks
 from chassis.backoff import Backoff
 from chassis.lease import Lease
-from chassis.redis import BLOCK_MS, Link, Unavailable
+from chassis.redis import Link, Unavailable
 
 from . import keys, metrics, protocol
 from .log import NOWHERE, Log, read_entries
@@ -105,8 +105,8 @@ class LogWriter:
     async def _wait(self) -> list[Record]:
         """Read what comes next; waits for it a second."""
         log = keys.log(self._room_log.room)
-        reply = await self._link.reader.xread({log: str(self._position)}, READ, BLOCK_MS)
-        return read_entries(reply[0][1]) if reply else []
+        found = await self._link.read({log: str(self._position).encode()}, count=READ)
+        return read_entries(found.get(log, []))
 
     async def _check_numbering(self) -> None:
         """Begin from the beginning if the log is not the one that the file was written from."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from websockets.exceptions import ConnectionClosed
-
 from broadcast.bucket import Bucket
 from broadcast.closing import ENCODING, TOO_BIG, Close
 from broadcast.connection import Connection
@@ -19,6 +17,7 @@ from chassis import tasks
 from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import Link, Unavailable
+from chassis.websocket import ConnectionClosed
 
 from . import keys, metrics
 from .closing import BINARY, UNAVAILABLE
@@ -107,6 +106,6 @@ class Playground:
         while not await tasks.until(stopped, due - loop.time()):
             due = max(due + PERIOD, loop.time())
             if self.room.presence.online and self._link.up:
-                number = await self._link.patiently(lambda: self._link.client.incr(counter))
+                number = await self._link.patiently(lambda: self._link.send("INCR", counter))
                 greeting = f"hello world {number - 1}"
                 self.room.outbox.put(Draft(greeting.encode(), numbered=False))

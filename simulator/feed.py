@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import heapq
 import math
-import random
 from collections import deque
 from dataclasses import dataclass, field
+
+from chassis import clock
 
 from .numbering import NEVER, Numbering
 from .settings import Settings
@@ -60,7 +61,7 @@ class Draw:
     """Choose a share of the places at random. `next` is the place chosen next."""
 
     def __init__(self, seed: int, kind: str, share: float) -> None:
-        self._random = random.Random(f"{seed}/{kind}")
+        self._random = clock.Dice(f"{seed}/{kind}")
         self._share = share
         self._scale = 1 / math.log1p(-share) if 0 < share < 1 else 0.0
         self.next = -1
@@ -100,10 +101,10 @@ class Feed:
             self._losses, self._delayed, self._reorder, self._repeats, self._garbage,
         )  # fmt: skip
         self._turn = min(draw.next for draw in self._draws)
-        self._places = random.Random(f"{seed}/places")
-        self._copies = random.Random(f"{seed}/copies")
-        self._kinds = random.Random(f"{seed}/kinds")
-        self._times = random.Random(f"{seed}/times")
+        self._places = clock.Dice(f"{seed}/places")
+        self._copies = clock.Dice(f"{seed}/copies")
+        self._kinds = clock.Dice(f"{seed}/kinds")
+        self._times = clock.Dice(f"{seed}/times")
         self._least_delay = settings.delay / 2 ** (1 / ALPHA)
         self._delay_max = settings.delay_max
         self._rate = settings.rate or TIMELESS_RATE

@@ -13,7 +13,7 @@ has exactly one generation below P that fits a given id and text.
 
 from __future__ import annotations
 
-import random
+from chassis import clock
 
 PRIME = 2**31 - 1
 MULTIPLIER = 1_220_703_125
@@ -36,7 +36,7 @@ class Numbering:
         self.length = min(restart_every, room) if restart_every else 0
         self.limit = NEVER if restart_every else room
         """Ordinals that there can be at all."""
-        self._salt = random.Random(seed).randrange(PRIME)
+        self._salt = clock.Dice(seed).randrange(PRIME)
 
     def locate(self, ordinal: int) -> tuple[int, int]:
         """Tell the generation and the id of an ordinal."""

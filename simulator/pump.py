@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
-from websockets.protocol import OPEN
-
-from chassis import tasks
+from chassis import clock, tasks
 from chassis.logs import Log
-from chassis.websocket import WRITE_LIMIT, BatchingServer
+from chassis.websocket import OPEN, WRITE_LIMIT, BatchingServer, ConnectionClosed
 
 from . import metrics
 from .feed import ABORT, Binary, Chunk, Feed
@@ -87,7 +83,7 @@ class Pump:
                 await self._change()
             self._emptied.clear()
             await self._send(self._feed.rewind())
-            start = time.monotonic() - self._feed.place / (self._rate or 1)
+            start = clock.monotonic() - self._feed.place / (self._rate or 1)
             while not self._emptied.is_set():
                 await self._step(start)
 
@@ -102,7 +98,7 @@ class Pump:
             return
         places = PLACES
         if self._rate:
-            due = (time.monotonic() - start) * self._rate
+            due = (clock.monotonic() - start) * self._rate
             places = int(due) + 1 - feed.place
             if places <= 0:
                 await tasks.until(self._emptied, max(TICK, (feed.place - due) / self._rate))
@@ -127,7 +123,7 @@ class Pump:
     async def _send(self, chunk: Chunk) -> None:
         """Write a chunk to all connections, then wait until each can take more."""
         wire = to_wire(chunk)
-        self._sent.note(chunk.spans, time.monotonic())
+        self._sent.note(chunk.spans, clock.monotonic())
         for line in self._lines:
             if wire and line.state is OPEN:
                 line.transport.write(wire)

@@ -6,19 +6,22 @@ import asyncio
 import contextlib
 import logging
 import re
-import time
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from websockets.asyncio.server import Server, ServerConnection
-from websockets.asyncio.server import serve as listen
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
-
-from chassis import logs, ops, tasks
-from chassis.http import respond, respond_json
-from chassis.websocket import MAX_MESSAGE, WRITE_LIMIT, BatchingServer, limit_silence
+from chassis import clock, logs, ops, tasks
+from chassis.http import Request, Response, respond, respond_json
+from chassis.websocket import (
+    MAX_MESSAGE,
+    WRITE_LIMIT,
+    BatchingServer,
+    ConnectionClosed,
+    Server,
+    ServerConnection,
+    limit_silence,
+)
+from chassis.websocket import serve as listen
 
 from . import metrics
 from .check import Checker
@@ -170,7 +173,7 @@ class Simulator:
         left = min(limits, default=None)
         while left is None or left > 0:
             frames = await connection.receive()
-            now = time.monotonic()
+            now = clock.monotonic()
             if left is not None:
                 # What lies beyond has been received by the library, but not by this endpoint.
                 frames = frames[:left]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 
-from websockets.frames import EXTERNAL_CLOSE_CODES
-
+from chassis import clock
 from chassis.settings import Common, integer, number, setting, text
+from chassis.websocket import EXTERNAL_CLOSE_CODES
 
 _SHARE = number(0, 1)
 _COUNT = integer(0, 10**12)
@@ -15,7 +14,7 @@ _COUNT = integer(0, 10**12)
 
 def _seed(value: str) -> int:
     """Accept a number, or `random`, which is another one each time."""
-    return random.getrandbits(62) if value == "random" else integer(0, 2**63 - 1)(value)
+    return clock.Dice().getrandbits(62) if value == "random" else integer(0, 2**63 - 1)(value)
 
 
 def _close_code(value: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
+from chassis import clock
 from chassis.lease import lease_key
 from chassis.shares import replicas_key
 from relay import keys
@@ -55,7 +55,7 @@ async def demo(options: Options, environ: Mapping[str, str], stop: asyncio.Event
                 f"{variable} is set, but the demo measures the built-in feed and endpoint; "
                 f"unset it, or use 'up'"
             )
-    began = time.monotonic()
+    began = clock.monotonic()
     async with run.running(options.home, environ, stop, persist=False) as here:
         redis = valkey.client(here.redis_url)
         borrowed = False
@@ -77,7 +77,7 @@ async def demo(options: Options, environ: Mapping[str, str], stop: asyncio.Event
             site = f"http://127.0.0.1:{simulator.environ['SIMULATOR_PORT']}"
             await run.start(here.stack, wired[:-1], stop)
             await run.patiently(here.stack, stop, "orderer", partial(_idle, redis, site))
-            print(f"Ready after {time.monotonic() - began:.1f} s: {_plan(options)}", flush=True)
+            print(f"Ready after {clock.monotonic() - began:.1f} s: {_plan(options)}", flush=True)
             await run.start(here.stack, wired[-1:], stop)
             result = await _watch(options, here.stack, site, ops, redis, stop)
         finally:
@@ -133,7 +133,7 @@ async def _watch(
 
     What the orderer has given up will never come, and is not waited for.
     """
-    moved_at = time.monotonic()
+    moved_at = clock.monotonic()
     before: object = None
     feed: dict[str, Any] | None = None
     report: dict[str, Any] | None = None
@@ -154,14 +154,14 @@ async def _watch(
                 break
             if (now.sent, now.received) != before:
                 before = (now.sent, now.received)
-                moved_at = time.monotonic()
+                moved_at = clock.monotonic()
             elif (
                 now.finished
-                and time.monotonic() - moved_at > SETTLED
+                and clock.monotonic() - moved_at > SETTLED
                 and now.arrived + sum(gap.size for gap in await _gaps(redis)) >= now.sent
             ):
                 break
-            elif time.monotonic() - moved_at > options.patience:
+            elif clock.monotonic() - moved_at > options.patience:
                 unfinished = f"nothing has moved for {options.patience:g} s"
                 break
             await run.pause(stop, POLL)

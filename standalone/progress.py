@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
+
+from chassis import clock
 
 from .summary import Delay, count
 
@@ -51,8 +52,8 @@ class Display(Protocol):
 class Rate:
     """Messages per second over the last few snapshots."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = 2.0) -> None:
-        self._clock = clock
+    def __init__(self, now: Callable[[], float] = clock.monotonic, window: float = 2.0) -> None:
+        self._clock = now
         self._window = window
         self._points: deque[tuple[float, int]] = deque()
 
@@ -69,11 +70,11 @@ class Rate:
 class Lines(contextlib.AbstractContextManager["Lines"]):
     """One plain line a second, for logs and pipes."""
 
-    def __init__(self, write: Callable[[str], None], clock: Callable[[], float]) -> None:
+    def __init__(self, write: Callable[[str], None], now: Callable[[], float]) -> None:
         self._write = write
-        self._clock = clock
-        self._rate = Rate(clock)
-        self._began = clock()
+        self._clock = now
+        self._rate = Rate(now)
+        self._began = now()
         self._last = -1.0
 
     def __exit__(self, *_error: object) -> None:
@@ -150,4 +151,4 @@ def display(console: Console) -> Display:
     """Choose the display that suits where the output goes."""
     if console.is_terminal:
         return Bar(console)
-    return Lines(lambda line: print(line, flush=True), time.monotonic)
+    return Lines(lambda line: print(line, flush=True), clock.monotonic)

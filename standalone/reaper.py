@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+import time  # a script by itself: it imports nothing of the project
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL. Short: services may die at any instant without harm."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from chassis import clock
 from chassis.settings import redact
 from chassis.tasks import until
 
@@ -86,10 +86,10 @@ async def patiently(
     stack: Stack, stop: asyncio.Event, name: str, trouble: Callable[[], Awaitable[str | None]]
 ) -> None:
     """Wait until there is no trouble; raises Failed if a process ends or it takes too long."""
-    deadline = time.monotonic() + START_LIMIT
+    deadline = clock.monotonic() + START_LIMIT
     while reason := await trouble():
         stack.check()
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             child = next(child for child in stack.children if child.name == name)
             raise Failed(f"{name} did not get ready: {reason}; its log ends with\n{child.tail()}")
         await pause(stop, 0.05)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from chassis import clock
 from chassis.backoff import Backoff
 from chassis.settings import redact
 from chassis.tasks import until
@@ -61,13 +61,13 @@ async def keep(stack: Stack, stop: asyncio.Event) -> None:
         for child, backoff in patience.items():
             if child.ended and child not in due:
                 delay = backoff.delay()
-                due[child] = time.monotonic() + delay
+                due[child] = clock.monotonic() + delay
                 print(
                     f"{child.name} ended: {child.ended}; again in {delay:.1f} s. "
                     f"Its log ends with\n{child.tail(5)}",
                     flush=True,
                 )
-            elif child in due and time.monotonic() >= due[child]:
+            elif child in due and clock.monotonic() >= due[child]:
                 del due[child]
                 await stack.restart(child)
                 backoff.succeeded()

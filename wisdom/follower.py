@@ -6,9 +6,9 @@ read from the stream.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 
+from chassis import clock
 from chassis.logs import Log
 
 from . import metrics
@@ -66,5 +66,5 @@ class Follower:
     async def _move(self, quotes: list[Quote]) -> None:
         if quotes:
             self.position = quotes[-1].position
-            metrics.HEARD.set(time.time())
+            metrics.HEARD.set(clock.wall())
             await self._deliver(quotes)

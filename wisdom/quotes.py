@@ -9,7 +9,8 @@ import stat
 from collections.abc import Collection, Sequence
 from importlib import resources
 from itertools import islice
-from random import Random
+
+from chassis import clock
 
 BUILT_IN = "built-in"
 """The value of the setting that stands for the package's own file."""
@@ -76,10 +77,10 @@ def _parse(data: bytes, name: str) -> tuple[str, ...]:
     return tuple(quotes)
 
 
-def draw(quotes: Sequence[str], recent: Collection[str], random: Random) -> str:
+def draw(quotes: Sequence[str], recent: Collection[str], dice: clock.Dice) -> str:
     """Draw a quote at random, but none of the latest ones: half as many as there are.
 
     `quotes` are distinct, as `load` returns them; `recent` is the newest first.
     """
     stale = set(islice(recent, len(quotes) // 2))
-    return random.choice([quote for quote in quotes if quote not in stale])
+    return dice.choice([quote for quote in quotes if quote not in stale])

@@ -6,8 +6,6 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
-from websockets.http11 import Response
-
 from broadcast.closing import CloseReason
 from broadcast.connection import Connection
 from broadcast.handshake import Handshake
@@ -16,7 +14,7 @@ from broadcast.presence import Presence
 from broadcast.server import Server
 from broadcast.subscription import Subscription
 from chassis import logs, ops
-from chassis.http import respond_json
+from chassis.http import Response, respond_json
 from chassis.lease import Lease, instance_name
 from chassis.redis import Link
 from chassis.shares import Shares

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-
-from websockets.exceptions import ConnectionClosed
 
 from broadcast.bucket import Bucket
 from broadcast.closing import BUG, ENCODING, FLOOD, Close, CloseReason
 from broadcast.connection import Connection, Message
 from broadcast.frames import frame
 from broadcast.hub import Hub
+from chassis import clock
 from chassis.logs import Log
+from chassis.websocket import ConnectionClosed
 
 from . import metrics, protocol
 from .closing import DISCONNECT, SILENT
@@ -121,10 +120,10 @@ class Sessions:
 
     async def deliver(self, quotes: list[Quote]) -> None:
         """Write quotes to all who are subscribed: each made a frame once, all in one go."""
-        began = time.monotonic()
+        began = clock.monotonic()
         frames = b"".join([frame(protocol.wisdom_distribution(quote.text)) for quote in quotes])
         await self.subscribers.write(frames, len(quotes))
-        metrics.FAN_OUT.labels().observe(time.monotonic() - began)
-        now = time.time()
+        metrics.FAN_OUT.labels().observe(clock.monotonic() - began)
+        now = clock.wall()
         for quote in quotes:
             metrics.DELAY.labels().observe(max(0.0, now - quote.position.ms / 1000))

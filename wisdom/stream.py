@@ -6,11 +6,13 @@ from importlib import resources
 from typing import NamedTuple
 
 from chassis.lease import Lease
-from chassis.redis import Link
+from chassis.redis import Link, Script
 
 from . import keys
 
 PUBLISH_LUA = resources.files(__package__).joinpath("publish.lua").read_text()
+
+_PUBLISH = Script(PUBLISH_LUA)
 
 KEPT = 1000
 """Quotes kept in the stream, about."""
@@ -54,8 +56,7 @@ class Stream:
     """The stream; all methods raise what the Redis client raises."""
 
     def __init__(self, link: Link) -> None:
-        self._client = link.client
-        self._publish = link.client.register_script(PUBLISH_LUA)
+        self._link = link
 
     async def publish(self, lease: Lease, latest: Position, text: str) -> Position | None:
         """Append a quote after `latest` and publish it; returns the latest entry's position.
@@ -63,21 +64,25 @@ class Stream:
         If that is no newer than `latest`, nothing was published, for the stream had been lost;
         None tells that the lease was. The same again, with the same `latest`, is harmless.
         """
-        entry: bytes | None = await self._publish(
-            keys=[lease.key, keys.quotes()],
-            args=[lease.value, str(latest), text, KEPT, keys.WISDOM, keys.QUOTE],
+        entry: bytes | None = await self._link.send(
+            *_PUBLISH(
+                keys=[lease.key, keys.quotes()],
+                args=[lease.value, str(latest), text, KEPT, keys.WISDOM, keys.QUOTE],
+            )
         )
         return None if entry is None else Position.parse(entry)
 
     async def newest(self, count: int, after: Position = NOWHERE) -> list[Quote]:
         """Read the newest quotes after `after`, at most `count`, the newest first."""
-        entries = await self._client.xrevrange(keys.quotes(), "+", f"({after}", count=count)
+        entries = await self._link.send(
+            "XREVRANGE", keys.quotes(), "+", f"({after}", "COUNT", count
+        )
         return [Quote(Position.parse(entry), values[1].decode()) for entry, values in entries]
 
     async def now(self) -> float:
         """Tell the time by Redis' clock, milliseconds since 1970 (UTC)."""
-        seconds, microseconds = await self._client.time()
-        return float(seconds * 1000 + microseconds / 1000)
+        seconds, microseconds = await self._link.send("TIME")
+        return int(seconds) * 1000 + int(microseconds) / 1000
 
     async def end(self) -> Position:
         """Tell the position of the latest quote."""

@@ -11,9 +11,8 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from random import Random
 
-from chassis import tasks
+from chassis import clock, tasks
 from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import Link, Unavailable
@@ -58,7 +57,7 @@ class Ticker:
         self._period = period
         self._log = log
         self._listening = listening
-        self._random = Random()
+        self._random = clock.Dice()
 
     async def run(self, lease: Lease, stopped: asyncio.Event) -> None:
         """Tick until `stopped`, or until the lease is lost."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -14,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from chassis import clock
 from chassis.backoff import Backoff
 
 from . import text
@@ -78,7 +77,7 @@ class Link:
             await self._room_for_more.wait()
         # What a terminal could not decode is no text that could be sent.
         message = message.encode(errors="replace").decode()
-        self.outbox.add(message, secrets.token_hex(12))
+        self.outbox.add(message, clock.token(12))
         self._idle.clear()
         self._work.set()
 
@@ -184,7 +183,7 @@ class Link:
     async def _send(self, connection: ClientConnection) -> None:
         while True:
             self._work.clear()
-            now = time.monotonic()
+            now = clock.monotonic()
             first = self.outbox.items[0] if self.outbox else None
             if self.room.ready and (outgoing := self.outbox.due(now)):
                 outgoing.sent_at = now
@@ -259,7 +258,7 @@ class Link:
             greeting = text.visible(str(welcome or "")) if not self.stats.connections else ""
             self._show(text.notice(f"you are {self.room.client_id}. {greeting}".rstrip()))
             self.state = "online"
-            self.stats.connected(time.monotonic())
+            self.stats.connected(clock.monotonic())
             self._backoff.succeeded()
         if gap:
             self._show(text.problem("some messages could not be restored"))
@@ -274,7 +273,7 @@ class Link:
         self._show(text.record(record, self.room.own(record)))
 
     def _acknowledged(self, key: object) -> None:
-        round_trip = self.outbox.acknowledged(key, time.monotonic())
+        round_trip = self.outbox.acknowledged(key, clock.monotonic())
         if round_trip is not None:
             self.stats.acknowledged(round_trip)
         self._moved()
@@ -291,7 +290,7 @@ class Link:
         if frame.get("code") == "slow_reader":  # of the last connection, not of a message
             self._show(text.problem(why))
             return
-        given_up = self.outbox.refused(frame.get("key"), temporary, time.monotonic(), pause)
+        given_up = self.outbox.refused(frame.get("key"), temporary, clock.monotonic(), pause)
         if given_up is not None:
             self._give_up(given_up.text, why)
         elif not waiting:

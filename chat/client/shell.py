@@ -6,10 +6,11 @@ import asyncio
 import os
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
+
+from chassis import clock
 
 from . import text
 from .link import Link
@@ -48,7 +49,7 @@ async def obey(link: Link, show: Show, line: str) -> bool:
             if not await link.ask_who():
                 show(text.problem("nobody answers"))
         case "/stats":
-            for told in link.stats.lines(time.monotonic(), len(link.outbox)):
+            for told in link.stats.lines(clock.monotonic(), len(link.outbox)):
                 show(text.notice(told))
         case "/help":
             show(text.notice(HELP))

@@ -10,22 +10,26 @@ from __future__ import annotations
 
 from collections import deque
 
-
-def _order(entry: bytes) -> tuple[int, int]:
-    milliseconds, _, serial = entry.partition(b"-")
-    return int(milliseconds), int(serial or b"0")
+from relay.entry import position
 
 
 class Backlog:
     """The frames that were written and have not gone out yet."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin to count anew."""
         self.frames = 0
         """Frames of this line that the orderer has not read."""
         self.unsent = 0
         """Frames in order that the slowest sink has not confirmed, roughly."""
         self.unchecked = 0
         """Frames written since `seen()` was last told."""
+        self.beats = 0
+        """Signs of life written since the orderer has last read on."""
+        self._seen = (0, 0)
         self._entries: deque[tuple[tuple[int, int], int]] = deque()
         self._older = False
         self._most = 0
@@ -43,14 +47,16 @@ class Backlog:
     def wrote(self, entry: bytes, frames: int) -> None:
         """Count a batch that was written as `entry`; entries come in the order of their ids."""
         if frames:
-            self._entries.append((_order(entry), frames))
+            self._entries.append((position(entry), frames))
         self.frames += frames
         self.unchecked += frames
         self._most += frames
 
     def seen(self, entry: bytes) -> None:
         """Forget the batches up to and including `entry`, the last that the orderer has read."""
-        upto = _order(entry)
+        upto = position(entry)
+        if upto != self._seen:
+            self._seen, self.beats = upto, 0
         entries = self._entries
         while entries and entries[0][0] <= upto:
             self.frames -= entries.popleft()[1]
@@ -59,7 +65,7 @@ class Backlog:
     def lost(self, first: bytes | None) -> None:
         """Forget the batches before `first`, the first that `raw` still has; None: it has none."""
         entries = self._entries
-        while entries and (first is None or entries[0][0] < _order(first)):
+        while entries and (first is None or entries[0][0] < position(first)):
             self.frames -= entries.popleft()[1]
 
     def sent(self, unsent: int, older: bool) -> None:
@@ -78,5 +84,5 @@ def unsent(epoch: bytes, following: bytes, after: bytes | None) -> int:
     """
     if after is None or not following:
         return 0
-    reached, _, last = after.partition(b"-")
-    return max(0, int(following) - 1 - int(last)) if int(reached) == int(epoch) else 0
+    reached, last = position(after)
+    return max(0, int(following) - 1 - last) if reached == int(epoch) else 0

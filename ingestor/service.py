@@ -25,8 +25,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async def find() -> list[Peer]:
         return list(settings.lines)
 
-    async def receive(peer: Peer, lease: Lease, stopped: asyncio.Event) -> None:
-        await lines[peer].run(lease, stopped)
+    async def receive(peer: Peer, _lease: Lease, stopped: asyncio.Event) -> None:
+        await lines[peer].run(stopped)
 
     # Two ingestors on one line for a moment do no harm, a dropped connection may: so a lease
     # that ran out while Redis was away is simply taken again.

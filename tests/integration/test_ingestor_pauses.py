@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -46,8 +47,8 @@ def test_sigterm_does_not_wait_for_a_handshake(redis: Server, start: Stack) -> N
     assert not ingestor.events("no connection")
 
 
-def test_a_line_that_was_frozen_is_connected_again(redis: Server, start: Stack) -> None:
-    """A gap would never be given up on a line that was presumed dead and then is silent."""
+def test_a_line_that_was_frozen_goes_on(redis: Server, start: Stack) -> None:
+    """Time in which an ingestor was frozen would count, or it would never count again."""
     feed = start.feed()
     ingestor = start.ingestor(feed.url)
     orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=1)
@@ -55,7 +56,7 @@ def test_a_line_that_was_frozen_is_connected_again(redis: Server, start: Stack) 
     feed.send(frame(1), frame(3))
     until(lambda: streams.ordered_ids(redis.client) == [1], "2 is awaited")
     ingestor.freeze()
-    orderer.wait_for("line without an ingestor")
+    until(lambda: orderer.metric("orderer_lines_connected") == 0, "the line is no longer shown")
     assert streams.ordered_ids(redis.client) == [1]
     ingestor.thaw()
     until(lambda: streams.ordered_ids(redis.client) == [1, 3], "2 is given up")
@@ -80,3 +81,66 @@ def test_older_epochs_count_in_the_backlog(redis: Server, start: Stack) -> None:
     assert len(streams.ordered_frames(redis.client)) < 5000 + 8192 + 12_000
     endpoint.read(True)
     until(lambda: ingestor.metric("ingestor_frames_total") > received + 20_000, "it goes on")
+
+
+def test_silence_is_told(redis: Server, start: Stack) -> None:
+    """The orderer would not know that the feed is listened to although nothing comes."""
+    feed = start.feed()
+    ingestor = start.ingestor(feed.url)
+    until(lambda: feed.connected, "connected")
+    feed.send(frame(1))
+
+    def told() -> list[streams.Batch]:
+        return streams.raw(redis.client, beats=True)
+
+    until(lambda: len(told()) >= 12, "it has been silent for a while")
+    connected, first, *silence = told()
+    assert (connected.event, first.frames) == ("connected", [frame(1)])
+    assert {batch.event for batch in silence} == {"alive"}
+    counts = [batch.listened for batch in [connected, first, *silence]]
+    assert counts == sorted(set(counts)) or counts[0] == counts[1]
+    times = [batch.time for batch in [first, *silence]]
+    steps = [(after - before) / 1e6 for before, after in pairwise(times)]
+    assert max(steps) < 2
+    passed = (silence[-1].time - connected.time) / 1e6
+    assert 0.7 * passed < silence[-1].listened / 1000 <= passed + 0.002
+    feed.close()
+    until(lambda: told()[-1].event == "disconnected" or feed.attempts > 1, "disconnected")
+    ingestor.terminate()
+    ends = [batch.event for batch in told() if batch.event]
+    assert "alive" not in ends[ends.index("disconnected") :][:1]
+
+
+def test_a_frozen_ingestor_has_not_listened(redis: Server, start: Stack) -> None:
+    """What waits in a frozen ingestor's socket would come after its gap was given up."""
+    feed = start.feed()
+    ingestor = start.ingestor(feed.url)
+    orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=2.5)
+    until(lambda: feed.connected, "connected")
+    feed.send(frame(1), frame(3))
+    until(lambda: streams.ordered_ids(redis.client) == [1], "2 is awaited")
+    before = streams.raw(redis.client, beats=True)[-1].listened
+    ingestor.freeze()
+    time.sleep(4)
+    feed.send(frame(2))
+    ingestor.thaw()
+    until(lambda: streams.ordered_ids(redis.client) == [1, 2, 3], "2 has come in time")
+    assert streams.gaps(redis.client) == []
+    listened = streams.raw(redis.client, beats=True)[-1].listened - before
+    assert listened < 2500
+    assert orderer.running
+
+
+def test_nobody_reads_the_silence(redis: Server, start: Stack) -> None:
+    """A silent feed would fill Redis where no orderer runs."""
+    feed = start.feed()
+    ingestor = start.service("tests.support.hasty_ingestor", INGESTOR_URL=feed.url, LEASE_TTL=1)
+    until(lambda: feed.connected, "connected")
+
+    def beats() -> int:
+        return sum(batch.event == "alive" for batch in streams.raw(redis.client, beats=True))
+
+    assert settled(beats, "the signs of life", still=1.0) == 20
+    redis.client.hset("order:{default}", "seen", streams.raw(redis.client, beats=True)[-1].entry)
+    until(lambda: beats() > 20, "it goes on when somebody has read")
+    assert ingestor.running

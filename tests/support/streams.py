@@ -6,7 +6,9 @@ from raw replies, so that a field that is repeated, missing or out of place show
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -66,23 +68,27 @@ class Batch:
     time: int
     line: str
     connection: str
+    listened: int
+    """Milliseconds."""
     event: str
     frames: list[bytes]
 
 
-def raw(client: Client, feed: str = DEFAULT) -> list[Batch]:
-    """Read `raw`; fails where an entry is not laid out as promised."""
+def raw(client: Client, feed: str = DEFAULT, *, beats: bool = False) -> list[Batch]:
+    """Read `raw`, `alive` entries only if asked for; fails where an entry is not as promised."""
     found = []
     for entry, values in entries(client, f"raw:{{{feed}}}"):
         names = values[0::2]
-        assert names[:3] == [b"t", b"line", b"conn"], names[:3]
-        event, received = "", values[7::2]
-        if names[3:] == [b"event"]:
-            event, received = values[7].decode(), []
+        assert names[:4] == [b"t", b"line", b"conn", b"up"], names[:4]
+        event, received = "", values[9::2]
+        if names[4:] == [b"event"]:
+            event, received = values[9].decode(), []
         else:
-            assert names[3:] == [b"%d" % at for at in range(len(received))], names
+            assert names[4:] == [b"%d" % at for at in range(len(received))], names
         line, connection = values[3].decode(), values[5].decode()
-        found.append(Batch(entry, int(values[1]), line, connection, event, received))
+        if event != "alive" or beats:
+            time, listened = int(values[1]), int(values[7])
+            found.append(Batch(entry, time, line, connection, listened, event, received))
     return found
 
 
@@ -96,21 +102,55 @@ def write_raw(
 ) -> bytes:
     """Write a batch as an ingestor does; returns its entry id."""
     numbered = {str(at): message for at, message in enumerate(messages)}
-    return _append(client, feed, line, numbered)
+    return append(client, feed, line, numbered)
 
 
 def write_event(client: Client, event: str, *, feed: str = DEFAULT, line: str = "test") -> bytes:
     """Write that a line was `connected` or `disconnected`."""
-    return _append(client, feed, line, {"event": event})
+    return append(client, feed, line, {"event": event})
 
 
-def _append(client: Client, feed: str, line: str, values: dict[str, Any]) -> bytes:
+def append(
+    client: Client, feed: str, line: str, values: dict[str, Any], connection: str = "c0ffee"
+) -> bytes:
+    """Write an entry of a connection that has been listened to ever since this module was read."""
     now = time.time_ns() // 1000
     client.sadd("feeds", feed)
+    up = int((time.monotonic() - _BEGAN) * 1000)
     entry: bytes = client.xadd(
-        f"raw:{{{feed}}}", {"t": now, "line": line, "conn": "c0ffee", **values}
+        f"raw:{{{feed}}}", {"t": now, "line": line, "conn": connection, "up": up, **values}
     )
     return entry
+
+
+_BEGAN = time.monotonic()
+
+
+class Heartbeat:
+    """Says `alive` ten times a second, as a living line does, within a `with` block."""
+
+    def __init__(
+        self, url: str, *, feed: str = DEFAULT, line: str = "test", connection: str = "c0ffee"
+    ) -> None:
+        self._client = connect(url)
+        self._where = feed, line, connection
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def _beat(self) -> None:
+        feed, line, connection = self._where
+        while not self._stop.wait(0.1):
+            with contextlib.suppress(redis.RedisError):
+                append(self._client, feed, line, {"event": "alive"}, connection)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        self._client.close()
 
 
 # ordered:{feed} -----------------------------------------------------------------------------

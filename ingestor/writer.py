@@ -1,0 +1,115 @@
+"""A line's one pen: its batches, the changes of its connection, its signs of life, in order.
+
+Whoever holds it writes one thing after the other, so an entry's place in `raw` is its place in
+what happened.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chassis import clock
+from chassis.redis import Link
+from relay import keys, raw
+from relay.feeds import Peer
+from relay.messages import Reject
+from relay.rejected import park
+
+from .backlog import Backlog
+from .listening import Listening
+from .metrics import LineMetrics
+
+LARGEST_FRAME = 1024 * 1024
+"""Bytes; larger frames are rejected and only their beginning is kept."""
+
+UNREAD = 1000
+"""Signs of life that may lie in `raw` unread: where nobody reads, nobody needs more."""
+
+
+class Writer:
+    """The pen of one line; all but `alive` are written however long Redis takes."""
+
+    def __init__(self, link: Link, peer: Peer, backlog: Backlog, metrics: LineMetrics) -> None:
+        """Prepare to write what `peer` sends, counting it in `backlog`."""
+        self._link = link
+        self._peer = peer
+        self._raw = keys.raw(peer.feed)
+        self._backlog = backlog
+        self._metrics = metrics
+        self._connection = ""
+        self._listening = Listening(0.0)
+
+    @property
+    def due(self) -> float:
+        """When a sign of life is due, on the monotonic clock; inf: not at all."""
+        return self._listening.due
+
+    async def connected(self) -> None:
+        """Write that a connection stands, a new one."""
+        self._connection = clock.token(4)
+        self._listening = Listening(clock.monotonic())
+        await self._change(keys.CONNECTED)
+
+    async def disconnected(self) -> None:
+        """Write that the connection has ended."""
+        await self._change(keys.DISCONNECTED)
+
+    async def paused(self) -> None:
+        """Write that the feed is not read for a while."""
+        await self._change(keys.PAUSED)
+        self._listening.hold_back()
+
+    async def resumed(self) -> None:
+        """Write that the feed is read again."""
+        self._listening.go_on(clock.monotonic())
+        await self._change(keys.RESUMED)
+
+    async def alive(self) -> None:
+        """Write that nothing comes, if Redis takes it at once; the next one comes soon enough."""
+        values = self._pack_change(keys.ALIVE)
+        if self._backlog.beats < UNREAD and await self._link.attempt(lambda: self._add(values)):
+            self._backlog.beats += 1
+        else:
+            self._listening.take_back()
+
+    async def frames(self, frames: list[bytes]) -> None:
+        """Write frames, just received, as few entries."""
+        received = clock.wall_us()
+        listened = self._listening.entry(clock.monotonic(), frames=True)
+        if any(len(frame) > LARGEST_FRAME for frame in frames):
+            frames = await self._without_oversized(frames)
+        metrics = self._metrics
+        for batch in raw.batches(frames):
+            values = raw.pack_batch(received, self._peer.name, self._connection, listened, batch)
+            await self._append(values, len(batch))
+            metrics.frames.inc(len(batch))
+            metrics.bytes.inc(sum(map(len, batch)))
+            metrics.batch.observe(len(batch))
+        metrics.heard.set(received / 1e6)
+
+    async def _change(self, event: bytes) -> None:
+        await self._append(self._pack_change(event), 0)
+
+    def _pack_change(self, event: bytes) -> list[Any]:
+        listened = self._listening.entry(clock.monotonic(), frames=False)
+        return raw.pack_change(
+            clock.wall_us(), self._peer.name, self._connection, listened, event
+        )  # fmt: skip
+
+    async def _append(self, values: list[Any], frames: int) -> None:
+        """Add an entry to `raw`. A lost reply may write it twice: the orderer drops repeats."""
+        self._backlog.wrote(await self._link.patiently(lambda: self._add(values)), frames)
+
+    async def _add(self, values: list[Any]) -> bytes:
+        began = clock.monotonic()
+        entry: bytes = await self._link.send("XADD", self._raw, "*", *values)
+        self._metrics.write.observe(clock.monotonic() - began)
+        return entry
+
+    async def _without_oversized(self, frames: list[bytes]) -> list[bytes]:
+        """Park the frames that are too large; returns the others."""
+        large = [frame for frame in frames if len(frame) > LARGEST_FRAME]
+        self._metrics.oversized.inc(len(large))
+        rejects = [Reject("oversized", self._peer.name, frame) for frame in large]
+        await self._link.patiently(lambda: park(self._link, self._peer.feed, rejects))
+        return [frame for frame in frames if len(frame) <= LARGEST_FRAME]

@@ -1,449 +1,245 @@
-"""Order one feed: read its raw frames, reorder them, publish what is in order."""
+"""One feed's state: entries of the input in, commits out. Pure: no clock, no Redis, no await."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
-from collections.abc import Awaitable, Callable
-from functools import partial
-from itertools import groupby
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chassis.lease import Lease, lease_key
-from chassis.logs import Log
-from chassis.redis import BLOCK_MS, Link, Unavailable, transient
-from relay import keys
-from relay.messages import Rejected, sequence_number
-from relay.reading import ReadSize
+from relay import keys, raw
+from relay.entry import START, position
+from relay.messages import Reject, sequence_numbers
 
-from .checkpoint import position, since
-from .feedclock import FeedClock
-from .journal import Journal, Lost, State, Superseded, now_us
-from .lateness import FixedTimeout, LearnedTimeout
-from .metrics import FeedMetrics
-from .reorder import Reorder
-from .runs import Batch, Epoch, Gap, Output, Run
-from .settings import Settings
-
-READ_FRAMES = 4000
-"""Frames to read at a time, roughly."""
-
-CAPACITY_BYTES = 256 * 1024 * 1024
-"""Bytes of held messages at which the oldest gap is given up, whatever their number."""
-
-LEAST_FAR = 1000
-"""Ids; however small the capacity, a frame no farther ahead than this is no stray."""
-
-PULSE = 0.05
-"""Seconds by which a lease must have grown to count as renewed."""
-
-NO_SUCH_KEY = -2
-NO_EXPIRY = -1
-"""What PTTL answers instead of a time."""
-
-TRIM_EVERY = 0.2
-"""Seconds between trimmings of the input."""
-
-TELL_EVERY = 1.0
-"""Seconds between notes on the state in memory."""
-
-UNNAMED = b"?"
-"""Stands for the line and the connection of an entry that does not name them."""
+from .checkpoint import Checkpoint
+from .clock import FeedClock
+from .lines import Lines
+from .reorder.fingerprints import Fingerprints
+from .reorder.limits import Limits
+from .reorder.outputs import Batch, Epoch, Gap, Joined, Origin, Output
+from .reorder.reorder import Reorder
+from .reorder.timeout import FixedTimeout, LearnedTimeout
 
 PARK_AT_ONCE = 100
-"""Rejected frames kept for inspection of any one read; all are counted."""
+"""Rejected frames kept for inspection of any one commit; all are counted."""
+
+SHOWN_GAPS = 20
+"""Open gaps that the status names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a feed is told."""
+
+    limits: Limits
+    id_field: str
+    gap_timeout: float | None
+    """Seconds; inf: wait for ever; None: learn it."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a feed resumes from."""
+
+    epoch: int = 1
+    next: int | None = None
+    """The next id; None while the first one is looked for."""
+    first: int = 0
+    """First id of the epoch; 0 if it is not known."""
+    raw: bytes = START
+    """The checkpoint: the last entry that is settled together with all before it."""
+    seen: bytes = START
+    """The last entry whose frames have been counted."""
+    origin: Origin | None = None
+    """Which frames from the checkpoint on belong to the epoch; None: all."""
+    lines: Sequence[str] = ()
+    """The lines that were connected at `seen`."""
+    gaps: Sequence[Gap] = ()
+    """The epoch's last gaps that were given up, by ids."""
+    published: Fingerprints | None = None
+    """What the output holds of the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What is to be written in one step, if the output still ends where this one begins."""
+
+    feed: str
+    outputs: Sequence[Output]
+    amended: Sequence[Gap]
+    """Gaps that were given up earlier and whose late frames have changed."""
+    before: State
+    """Where the output ends, and the checkpoint that is in force until the last step."""
+    after: State
+
+
+@dataclass(slots=True)
+class Rejects:
+    """Frames that were not accepted since the last commit."""
+
+    kept: list[Reject] = field(default_factory=list)
+    """The first of them, for inspection."""
+    reasons: dict[str, int] = field(default_factory=dict)
+    """How many there were of each kind."""
 
 
 class Feed:
-    """The ordering of one feed, from the checkpoint on."""
+    """One feed.
 
-    def __init__(self, link: Link, feed: str, lease: Lease, settings: Settings, log: Log) -> None:
-        self.feed = feed
-        self.journal = Journal(link, feed, lease)
-        self.metrics = FeedMetrics(feed)
-        self.settings = settings
-        self._link = link
-        self._log = log
-        self._park: list[tuple[str, bytes, bytes]] = []
-        self._counted = [0, 0, 0, 0]
-        self._trimmed = self._told = 0.0
-        self._behind = False
-        self._pulses: dict[str, tuple[float, float]] = {}
-        self._helping = ReadSize(READ_FRAMES)
+    Call `take_in(entries)`, then write what `commit()` returns, and begin anew with another
+    `Feed` from what is stored if that is refused.
+    """
 
-    # From start to stop --------------------------------------------------------------------
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Order until `stop` or until another orderer takes over."""
-        try:
-            await self.load()
-            while not stop.is_set():
-                await self.step()
-        except Lost:
-            # The lease's next holder, most likely this very orderer, begins anew.
-            self.metrics.data_loss.inc()
-            self._log.error("Redis has lost the numbering", feed=self.feed)
-        except Superseded as error:
-            self._log.warning("superseded", feed=self.feed, verdict=str(error))
-        except Unavailable:
-            self._log.warning("stopped without Redis; all is in the checkpoint", feed=self.feed)
-        finally:
-            self.metrics.held.set(0)
-            self.metrics.open_gaps.set(0)
-            self.metrics.oldest_gap.set(0)
-            self.metrics.paused.set(0)
-            self.metrics.lag.set(0)
-            self.metrics.lines.set(0)
-            self.metrics.gap_timeout.set(0)
-
-    async def load(self) -> None:
-        """Resume from the checkpoint."""
-        state: State = await self._link.patiently(self.journal.load)
-        settings = self.settings
+    def __init__(self, name: str, state: State, options: Options) -> None:
+        """Resume from `state`: the entries behind `cursor` follow."""
+        self.name = name
+        self.cursor = state.raw
+        """The last entry that was taken in."""
+        self.clock = FeedClock()
+        self.lines = Lines(state.lines)
         self.timeout = (
-            LearnedTimeout()
-            if settings.gap_timeout == "auto"
-            else FixedTimeout(settings.gap_timeout)  # type: ignore[arg-type] # "auto" is gone
+            LearnedTimeout() if options.gap_timeout is None else FixedTimeout(options.gap_timeout)
         )
         self.reorder = Reorder(
-            timeout=self.timeout,
-            capacity=settings.capacity,
-            capacity_bytes=CAPACITY_BYTES,
-            far=max(settings.capacity, LEAST_FAR),
-            first_id=settings.first_id,
-            epoch=state.epoch,
-            next=state.next,
-            settled=state.raw,
-            begun=state.begun,
-            given_up=state.gaps,
-        )
-        self.metrics.capacity.set(settings.capacity)
-        self.clock = FeedClock(state.lines)
-        self.cursor = state.raw
-        self.seen = state.seen
-        self._begun = state.begun
+            options.limits, self.timeout, epoch=state.epoch, next=state.next, first=state.first,
+            given_up=state.gaps, published=state.published,
+        )  # fmt: skip
+        self.rejects = Rejects()
+        """Emptied by whoever takes them."""
+        self._options = options
+        self._checkpoint = Checkpoint(state.raw)
+        if state.next is None and options.limits.first_id is not None:
+            state = replace(state, first=options.limits.first_id)
+        self.committed = state
+        """Where the last commit ends."""
+        self._seen = state.seen
+        self._origin = state.origin
         self._replaying = True
-        self._checkpoint = (state.raw, state.seen)
-        self._connections: dict[str, str] = {}
-        self._log.info(
-            "ordering", feed=self.feed, epoch=state.epoch, next=state.next, raw=state.raw.decode()
-        )
 
-    async def step(self) -> None:
-        """Read what there is, or wait a moment for it, and publish what is in order."""
-        if self.reorder.full:
-            self.metrics.paused.set(1)
-            await asyncio.sleep(0.2)
-            await self._idle()
-        else:
-            self.metrics.paused.set(0)
-            entries = await self._read()
-            self._behind = len(entries) >= self._helping.entries
-            if entries:
-                self._helping.learn(entries)
-                for entry, values in entries:
-                    await self.take_in(entry, values)
-            else:
-                await self._idle()
-        await self.publish()
-        await self._housekeeping()
+    # Entries in -----------------------------------------------------------------------------
 
-    async def catch_up(self, hole: tuple[int, int | None] | None = None) -> None:
-        """Read all that the input holds now, publishing nothing yet.
+    def take_in(self, entries: Iterable[raw.Entry]) -> None:
+        """Take in the next entries of the input."""
+        for entry in entries:
+            self._take(entry)
 
-        With `hole`, an epoch and a `next`, stop where the buffer is full and waits there.
-        """
-        while entries := await self._read(wait=False):
-            for entry, values in entries:
-                await self.take_in(entry, values)
-                if self.reorder.full and (self.reorder.epoch, self.reorder.next) == hole:
-                    return
-
-    # Reading -------------------------------------------------------------------------------
-
-    async def _read(self, *, wait: bool = True) -> list[tuple[bytes, list[bytes]]]:
-        """Read the next entries of the input; wait until the next deadline at most."""
-        block: int | None = BLOCK_MS if wait else None
-        deadline = self.reorder.deadline
-        if block is not None and deadline is not None and self.clock.running:
-            block = max(1, min(block, math.ceil((deadline - self.clock.now) * 1000)))
-        try:
-            reply: Any = await self._link.reader.xread(
-                {keys.raw(self.feed): self.cursor}, count=self._helping.entries, block=block
-            )
-        except Exception as error:
-            reason = transient(error)
-            if reason is None:
-                raise
-            self._link.failed(error, reason)
-            self.clock.interrupted()
-            await asyncio.sleep(0.1)
-            return []
-        return reply[0][1] if reply else []
-
-    async def take_in(self, entry: bytes, values: list[bytes]) -> None:
-        """Feed an entry of the input to the buffer."""
-        self.cursor = entry
-        now = self.clock.entry(entry, time.monotonic())
-        received, line, connection, event, frames = _unpack(entry, values)
-        frames_came = bool(frames)
-        replayed = self._replaying and position(entry) <= position(self.seen)
+    def _take(self, entry: raw.Entry) -> None:
+        now = self.clock.entry(entry.connection, entry.listened)
+        replayed = self._replaying and position(entry.id) <= position(self._seen)
         self._replaying = replayed
-        if self._begun:
-            ours = since(self._begun, entry, frames)
-            if ours is frames:
-                self._begun = b""  # from here on all are
-            frames = ours
-        batch = Batch(entry, received, now, replayed)
-        reorder = self.reorder
-        reorder.begin(batch)
-        if event:
-            try:
-                self._line_changed(line.decode(), connection.decode(), event)
-            except UnicodeDecodeError:
-                self._reject("json", UNNAMED, b" ".join(values), batch)  # not from an ingestor
-        elif frames_came:
-            self._line_proved(line, connection)
-        accept = reorder.accept
-        field = self.settings.id_field
-        for frame in frames:
-            try:
-                seq = sequence_number(frame, field)
-            except Rejected as rejected:
-                self._reject(rejected.reason, line, frame, batch)
-                continue
-            if accept(seq, frame, batch):
-                await self._judge()
+        batch = Batch(entry.id, entry.time, now, replayed)
+        self._checkpoint.add(batch)
+        origin, begun = self._origin, True
+        places: Sequence[int] | None = None
+        if origin is not None:
+            begun = origin.precedes(entry.id)
+            places = origin.places(entry.id, len(entry.frames))
+        if entry.event or entry.frames:
+            # An entry says what happened to its line before what its frames say.
+            self._hear(entry, batch, origin is None or (begun and entry.id != origin.last.entry))
+        if entry.frames:
+            self._receive(entry, batch, places)
+        if origin is not None and entry.id == origin.last.entry:
+            self.reorder.began(now)
+        if begun:
+            self.reorder.expire(batch)
+        self.cursor = entry.id
         if not replayed:
-            self.seen = entry
-        reorder.settle(now)
+            self._seen = entry.id
 
-    def _line_changed(self, line: str, connection: str, event: bytes) -> None:
-        """Follow the lines; an older connection's end does not hide a newer one."""
-        if event in (keys.CONNECTED, keys.RESUMED):
-            self._connections[line] = connection
-            self.clock.connected(line)
-            if event == keys.CONNECTED:
-                self.reorder.reconnected(alone=self.clock.lines == {line})
-        elif self._connections.get(line, connection) == connection:
-            self.clock.disconnected(line)
-            if event == keys.DISCONNECTED and not self.clock.lines:
-                self.reorder.disconnected()
-
-    def _line_proved(self, line: bytes, connection: bytes) -> None:
-        """Believe frames that their connection lives, though its line was presumed dead.
-
-        While another connection of the line is known to live, it is the newer one: these frames
-        come after its beginning.
-        """
-        # As long as nobody has told about any line, time counts without.
-        if not self.clock.told or connection == UNNAMED:
-            return
+    def _hear(self, entry: raw.Entry, batch: Batch, begun: bool) -> None:
+        """Follow the lines; what was said before the epoch had begun means nothing to it."""
         try:
-            name, alive = line.decode(), connection.decode()
+            line = entry.line.decode()
         except UnicodeDecodeError:
+            if entry.event:  # not from an ingestor
+                self._reject("json", raw.UNNAMED, entry.line + b" " + entry.event, batch)
             return
-        if name not in self.clock.lines or name not in self._connections:
-            self._connections[name] = alive
-            self.clock.connected(name)
+        if entry.connection == raw.UNNAMED:
+            return
+        self.lines.heard(line, entry.connection, entry.event)
+        if not begun:
+            return
+        if entry.event == keys.CONNECTED:
+            self.reorder.reconnected(batch.now, alone=self.lines.alone(line))
+        elif entry.event == keys.DISCONNECTED and not self.lines.names:
+            self.reorder.disconnected(batch.now)
+
+    def _receive(self, entry: raw.Entry, batch: Batch, places: Sequence[int] | None) -> None:
+        """Take in an entry's frames, or those at `places`."""
+        frames = entry.frames
+        if places is not None and len(places) < len(frames):
+            frames = [frames[at] for at in places]
+        else:
+            places = None
+        ids, bad = sequence_numbers(frames, self._options.id_field)
+        if bad:
+            for at, reason in bad:
+                self._reject(reason, entry.line, frames[at], batch)
+            without = {at for at, _ in bad}
+            good = [at for at in range(len(frames)) if at not in without]
+            frames = [frames[at] for at in good]
+            places = good if places is None else [places[at] for at in good]
+        self.reorder.take_in(batch, ids, frames, places)
 
     def _reject(self, reason: str, line: bytes, frame: bytes, batch: Batch) -> None:
-        self.metrics.fates["rejected"].inc()
-        self.metrics.rejected[reason].inc()
-        if not batch.replayed and len(self._park) < PARK_AT_ONCE:
-            self._park.append((reason, line, frame))
+        rejects = self.rejects
+        rejects.reasons[reason] = rejects.reasons.get(reason, 0) + 1
+        if not batch.replayed and len(rejects.kept) < PARK_AT_ONCE:
+            rejects.kept.append(Reject(reason, line, frame))
 
-    async def _judge(self) -> None:
-        """Find out whether ids that have come again are a replay or a new numbering."""
-        # What has been released but not yet published is part of the output, too.
-        await self.publish()
-        reorder = self.reorder
-        epoch, ids = reorder.epoch, reorder.echoes
-        known = await self._link.patiently(lambda: self.journal.recall(epoch, ids))
-        if reorder.judge(known):
-            self.metrics.epochs.inc()
-            self._log.warning("the feed numbers anew", feed=self.feed, epoch=reorder.epoch)
+    # Commits out ----------------------------------------------------------------------------
 
-    async def _idle(self) -> None:
-        """Let the clock run on in silence, and look whether the feed and Redis still stand."""
-        if not self._link.up:
-            self.clock.interrupted()
-        local = time.monotonic()
-        deadline = self.reorder.deadline
-        if deadline is None or self.clock.after(local) < deadline or await self._alive(local):
-            self._pulses.clear()
-            self.reorder.settle(self.clock.idle(local))
-        else:
-            self.clock.skip(local)
-        if time.monotonic() - self._told >= TELL_EVERY and await self._link.patiently(
-            self.journal.lost
-        ):
-            raise Lost
+    def commit(self, *, checkpoint: bool = True) -> Commit | None:
+        """Take what came out since the last call, with the checkpoint; None: nothing has changed.
 
-    async def _alive(self, local: float) -> bool:
-        """Make sure, before giving up in silence, that someone listens to the feed.
-
-        An ingestor that was killed could not say that its line is disconnected. Its lease
-        tells: whoever lives renews it again and again.
+        Without `checkpoint`, a checkpoint alone is no change that is worth a commit. The next one
+        begins where this one ends, so this one must be written before it.
         """
-        renewed = not self.clock.lines
-        for line in sorted(self.clock.lines):
-            lease = lease_key(self.feed, f"line:{line}")
-            left = await self._link.patiently(partial(self._link.client.pttl, lease))
-            if left == NO_SUCH_KEY:
-                self._log.warning("line without an ingestor", feed=self.feed, line=line)
-                self.clock.disconnected(line)
-                continue
-            before, at = self._pulses.setdefault(line, (left, local))
-            renewed |= left == NO_EXPIRY or left > before - 1000 * (local - at - PULSE)
-        return renewed and self.clock.running
-
-    # Publishing ----------------------------------------------------------------------------
-
-    async def publish(self) -> None:
-        """Commit what came out of the buffer, with the checkpoint."""
-        reorder = self.reorder
-        for frame, batch in reorder.refused:
+        reorder, before = self.reorder, self.committed
+        fates = reorder.fates
+        for frame, batch in fates.refused:
             self._reject("stray", b"", frame, batch)
-        reorder.refused.clear()
+        fates.refused.clear()
         outputs = reorder.take()
-        checkpoint = (reorder.checkpoint, self.seen)
-        if not outputs and not reorder.amended and checkpoint == self._checkpoint:
-            return
-        amended = list(reorder.amended)
-        reorder.amended.clear()
-        closed = now_us()
-        for item in [*outputs, *amended]:
-            if isinstance(item, Gap) and not item.closed:
-                item.closed = closed
-        began = time.perf_counter()
-        await self.journal.commit(
-            outputs,
-            amended,
-            raw=checkpoint[0],
-            seen=checkpoint[1],
-            lines=self.clock.lines if self.clock.told else None,
-            before=self._checkpoint,
-        )
-        self.metrics.commit.observe(time.perf_counter() - began)
-        self._checkpoint = checkpoint
-        self._observe(outputs)
-
-    def _observe(self, outputs: list[Output]) -> None:
-        now = now_us()
-        metrics = self.metrics
-        released = 0
+        amended, fates.amended = fates.amended, {}
+        if amended:
+            # What was given up just now is written with the late frames that it has already.
+            outputs = [
+                amended.pop((item.epoch, item.first), item) if isinstance(item, Gap) else item
+                for item in outputs
+            ]
+        settled = self._checkpoint.entry
+        moved = checkpoint and (settled, self._seen) != (before.raw, before.seen)
+        if not outputs and not amended and not moved:
+            return None
+        first = before.first
         for item in outputs:
-            if isinstance(item, Run):
-                released += len(item.frames)
-                metrics.run.observe(len(item.frames))
-                # A frame is free to go when the last of those before it has come.
-                freed = 0
-                for batch, group in groupby(item.batches):
-                    count = len(list(group))
-                    freed = max(freed, batch.time)
-                    metrics.delay.observe(max(0, now - batch.time) / 1e6, count)
-                    if batch.time < freed:
-                        metrics.hold.observe((freed - batch.time) / 1e6, count)
-            elif isinstance(item, Gap):
-                metrics.gaps[item.cause].inc()
-                metrics.missing[item.cause].inc(item.last - item.first + 1)
-                self._log.warning(
-                    "gap given up",
-                    feed=self.feed, epoch=item.epoch, first=item.first, last=item.last,
-                    cause=item.cause.value,
-                )  # fmt: skip
-            elif isinstance(item, Epoch):
-                self._log.info("epoch begun", feed=self.feed, epoch=item.epoch)
-        if released:
-            metrics.fates["released"].inc(released)
-            metrics.progress.set_to_current_time()
-
-    # Keeping house -------------------------------------------------------------------------
-
-    async def _housekeeping(self) -> None:
-        """Update the gauges, trim the input, park rejected frames; nothing here is urgent."""
-        now = time.monotonic()
-        if now - self._trimmed < TRIM_EVERY and not self._park:
-            return
-        self._trimmed = now
-        self._update_gauges()
-        await self._attempt(lambda: self.journal.trim(self._checkpoint[0]))
-        await self.park()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
-            await self._attempt(lambda: self.journal.tell(self.status()))
-
-    async def park(self) -> None:
-        """Keep rejected frames for inspection."""
-        if self._park:
-            parked, self._park = self._park, []
-            await self._attempt(lambda: self.journal.park(parked))
-
-    async def _attempt(self, job: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await job()
-        except Exception as error:
-            reason = transient(error)
-            if reason is None:
-                raise
-            self._link.failed(error, reason)
-
-    def _update_gauges(self) -> None:
-        metrics, reorder, timeout = self.metrics, self.reorder, self.timeout
-        counters = (
-            (metrics.fates["duplicate"], reorder.duplicates),
-            (metrics.fates["late"], reorder.late),
-            (metrics.in_time, timeout.in_time),
-            (metrics.too_late, timeout.too_late),
+            if isinstance(item, Epoch):
+                self._origin, first = item.origin, item.next or 0
+            elif isinstance(item, Joined):
+                first = item.first
+        if self._origin and position(settled) >= position(self._origin.last.entry):
+            self._origin = None
+        self.committed = State(
+            reorder.epoch, reorder.next, first, settled, self._seen, self._origin, self.lines.names
         )
-        for at, (counter, value) in enumerate(counters):
-            counter.inc(value - self._counted[at])
-            self._counted[at] = value
-        metrics.held.set(reorder.held)
-        metrics.gap_timeout.set(math.inf if timeout.seconds is None else timeout.seconds)
-        metrics.next.set(reorder.next or 0)
-        metrics.lines.set(len(self.clock.lines))
-        age = time.time() - int(self.cursor.partition(b"-")[0]) / 1000
-        metrics.lag.set(age if self._behind else 0)
+        return Commit(self.name, outputs, list(amended.values()), before, self.committed)
+
+    # Looking in -----------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
         """Tell what is in memory, for `python -m orderer status`."""
-        reorder, timeout = self.reorder, self.timeout
-        now = self.clock.now
+        reorder, timeout, now = self.reorder, self.timeout, self.clock.now
         gaps = reorder.gaps
-        self.metrics.open_gaps.set(len(gaps))
-        self.metrics.oldest_gap.set(gaps[0][3] / 1e6 if gaps else 0)
         return {
-            "time": now_us(),
             "held": reorder.held,
             "full": reorder.full,
-            "lines": sorted(self.clock.lines),
-            "timeout": timeout.seconds,
+            "timeout": None if timeout.seconds == math.inf else timeout.seconds,
             "caught": timeout.caught,
             "gaps": [
-                {"first": first, "last": last, "age": round(now - opened, 3)}
-                for first, last, opened, _ in gaps[:20]
+                {"first": gap.first, "last": gap.last, "age": round(now - gap.opened, 3)}
+                for gap in gaps[:SHOWN_GAPS]
             ],
             "open_gaps": len(gaps),
         }
-
-
-def _unpack(entry: bytes, values: list[bytes]) -> tuple[int, bytes, bytes, bytes, list[bytes]]:
-    """Take an entry of the input apart: time (µs), line, connection, event, frames."""
-    if values[0:6:2] == [keys.T, keys.LINE, keys.CONN] and len(values) > 6 and _is_time(values[1]):
-        if values[6] == keys.EVENT:
-            return int(values[1]), values[3], values[5], values[7], []
-        return int(values[1]), values[3], values[5], b"", values[7::2]
-    # Somebody else wrote it: take what can be understood.
-    fields = dict(zip(values[0::2], values[1::2], strict=True))
-    frames = [value for field, value in fields.items() if field.isdigit()]
-    time_field = fields.get(keys.T, b"")
-    received = int(time_field if _is_time(time_field) else entry.partition(b"-")[0] + b"000")
-    line, connection = fields.get(keys.LINE, UNNAMED), fields.get(keys.CONN, UNNAMED)
-    return received, line, connection, fields.get(keys.EVENT, b""), frames
-
-
-def _is_time(field: bytes) -> bool:
-    return field.isdigit() and len(field) <= 18

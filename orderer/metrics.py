@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
 from prometheus_client import Counter, Gauge
 
+from chassis import clock
 from chassis.metrics import SIZES, Histogram
+from relay.entry import position
 from relay.messages import REASONS
 
-from .runs import Cause
+from .feed import Feed
+from .reorder.outputs import Batch, Cause, Epoch, Gap, Output, Run
 
 FATES = ("released", "duplicate", "late", "rejected")
 
@@ -74,3 +80,70 @@ class FeedMetrics:
         self.delay = DELAY.labels(feed)
         self.commit = COMMIT.labels(feed)
         self.run = RUN.labels(feed)
+        self._counted = [0, 0, 0, 0]
+
+    def observe(self, outputs: Iterable[Output], took: float) -> None:
+        """Count and time what was committed just now, in `took` seconds."""
+        self.commit.observe(took)
+        now = clock.wall_us()
+        released = 0
+        for item in outputs:
+            if isinstance(item, Run):
+                released += len(item.frames)
+                self.run.observe(len(item.frames))
+                self._time(item.batches, now)
+            elif isinstance(item, Gap):
+                self.gaps[item.cause].inc()
+                self.missing[item.cause].inc(item.last - item.first + 1)
+            elif isinstance(item, Epoch):
+                self.epochs.inc()
+        if released:
+            self.fates["released"].inc(released)
+            self.progress.set(now / 1e6)
+
+    def _time(self, batches: Sequence[Batch], now: int) -> None:
+        """Time a run; a frame is free to go when the last of those before it has come."""
+        freed = 0
+        for batch, group in groupby(batches):
+            count = len(list(group))
+            freed = max(freed, batch.time)
+            self.delay.observe(max(0, now - batch.time) / 1e6, count)
+            if batch.time < freed:
+                self.hold.observe((freed - batch.time) / 1e6, count)
+
+    def reject(self, reasons: Mapping[str, int]) -> None:
+        """Count rejected frames, by reason."""
+        for reason, count in reasons.items():
+            self.fates["rejected"].inc(count)
+            self.rejected[reason].inc(count)
+
+    def update(self, feed: Feed, lines: Sequence[str], behind: bool) -> None:
+        """Show what is in memory."""
+        reorder, timeout = feed.reorder, feed.timeout
+        counters = (
+            (self.fates["duplicate"], reorder.fates.duplicates),
+            (self.fates["late"], reorder.fates.late),
+            (self.in_time, timeout.in_time),
+            (self.too_late, timeout.too_late),
+        )
+        for at, (counter, value) in enumerate(counters):
+            counter.inc(value - self._counted[at])
+            self._counted[at] = value
+        gaps = reorder.gaps
+        self.held.set(reorder.held)
+        self.open_gaps.set(len(gaps))
+        self.oldest_gap.set(gaps[0].revealed_at / 1e6 if gaps else 0)
+        self.gap_timeout.set(timeout.seconds)
+        self.next.set(reorder.next or 0)
+        self.lines.set(len(lines))
+        self.paused.set(reorder.full)
+        age = clock.wall() - position(feed.cursor)[0] / 1000
+        self.lag.set(age if behind else 0)
+
+    def idle(self) -> None:
+        """Show that this instance no longer orders the feed."""
+        for gauge in (
+            self.held, self.open_gaps, self.oldest_gap, self.paused, self.lag, self.lines,
+            self.gap_timeout,
+        ):  # fmt: skip
+            gauge.set(0)

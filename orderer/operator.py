@@ -12,20 +12,22 @@ import argparse
 import asyncio
 import os
 import sys
-import time
 from typing import Any
 
 import orjson
 
-from chassis import logs
+from chassis import clock, logs
 from chassis.lease import Lease, instance_name, lease_key
-from chassis.redis import Link
+from chassis.redis import Link, pairs
 from chassis.settings import SettingsError, load
 from relay import keys
+from relay.entry import START, position
+from relay.reading import ReadSize
 
-from .feed import Feed
+from .feed import Feed, Options
 from .service import ROLE
 from .settings import Settings
+from .store import READ_MESSAGES, Store, Verdict
 
 SEIZED = 30.0
 """Seconds for which a verb holds the lease at most."""
@@ -60,7 +62,7 @@ async def _run(verb: str, feed: str | None, settings: Settings) -> int:
     stop.set()
     link = Link(settings.redis_url, log, timeout=5.0, stop=stop)
     try:
-        feeds = sorted(name.decode() for name in await link.client.smembers(keys.FEEDS))
+        feeds = sorted(name.decode() for name in await link.send("SMEMBERS", keys.FEEDS))
         if feed is not None and feed not in feeds:
             print(f"no such feed: {feed}; there are: {', '.join(feeds) or 'none'}", file=sys.stderr)
             return 1
@@ -78,40 +80,59 @@ async def _run(verb: str, feed: str | None, settings: Settings) -> int:
         await link.close()
 
 
-async def _decide(verb: str, feed: str, link: Link, settings: Settings) -> int:
-    lease = Lease(link, feed, ROLE, instance_name(), SEIZED)
+async def _decide(verb: str, name: str, link: Link, settings: Settings) -> int:
+    lease = Lease(link, name, ROLE, instance_name(), SEIZED)
+    store, options = Store(link), settings.options
     await lease.seize()
     try:
-        ordering = Feed(link, feed, lease, settings, logs.get("orderer"))
-        await ordering.load()
-        await ordering.catch_up()
-        if verb == "skip" and ordering.reorder.full:
+        feed = await catch_up(store, name, lease, options)
+        reorder = feed.reorder
+        if verb == "skip" and reorder.full:
             # What has been read makes room for more: read again, no farther than is needed now
             # that it is known which hole nothing in the input fills.
-            hole = (ordering.reorder.epoch, ordering.reorder.next)
-            ordering = Feed(link, feed, lease, settings, logs.get("orderer"))
-            await ordering.load()
-            await ordering.catch_up(hole)
-        reorder = ordering.reorder
-        before = reorder.next
-        skipped = True
+            hole = (reorder.epoch, reorder.next)
+            feed = await catch_up(store, name, lease, options, hole)
+            reorder = feed.reorder
+        before, skipped = reorder.next, True
         if verb == "reset":
-            reorder.reset()
+            reorder.reset(feed.clock.now)
         else:
-            skipped = reorder.skip()
+            skipped = reorder.skip(feed.clock.now)
         # Without a gap, too: what was missing may just have been read.
-        await ordering.publish()
-        await ordering.park()
+        commit = feed.commit()
+        if commit is not None:
+            verdict = (await store.commit([(commit, lease.value)]))[name]
+            if verdict is not Verdict.DONE:
+                raise RuntimeError(f"another has taken over, or Redis has lost data ({verdict})")
+        await store.park(name, feed.rejects.kept)
         if not skipped:
-            print(f"{feed}: no gap is open; next is {reorder.next}")
+            print(f"{name}: no gap is open; next is {reorder.next}")
             return 1
         if verb == "reset":
-            print(f"{feed}: epoch {reorder.epoch} begun; next was {before}")
+            print(f"{name}: epoch {reorder.epoch} begun; next was {before}")
         else:
-            print(f"{feed}: skipped; next was {before}, is {reorder.next}")
+            print(f"{name}: skipped; next was {before}, is {reorder.next}")
         return 0
     finally:
         await lease.release()
+
+
+async def catch_up(
+    store: Store, name: str, lease: Lease, options: Options,
+    hole: tuple[int, int | None] | None = None,
+) -> Feed:  # fmt: skip
+    """Take a feed up and read all that its input holds now, committing nothing yet.
+
+    With `hole`, an epoch and a `next`, stop where the buffer is full and waits there.
+    """
+    state = await store.load(name, lease.key, options.limits.fingerprints)
+    feed, size = Feed(name, state, options), ReadSize(READ_MESSAGES)
+    while found := await store.read({name: feed.cursor}, {name: size}, block=False):
+        for entry in found[name]:
+            feed.take_in([entry])
+            if feed.reorder.full and (feed.reorder.epoch, feed.reorder.next) == hole:
+                return feed
+    return feed
 
 
 async def _status(link: Link, feeds: list[str]) -> str:
@@ -122,11 +143,11 @@ async def _status(link: Link, feeds: list[str]) -> str:
 
 async def _describe(link: Link, feed: str) -> str:
     """Describe one feed for a person."""
-    client = link.client
-    fields = await client.hgetall(keys.order(feed))
-    holder = await client.get(lease_key(feed, ROLE))
-    newest = await client.xrevrange(keys.raw(feed), count=1)
-    waiting = await client.xlen(keys.raw(feed))
+    raw = keys.raw(feed)
+    fields = pairs(await link.send("HGETALL", keys.order(feed)))
+    holder = await link.send("GET", lease_key(feed, ROLE))
+    newest = await link.send("XREVRANGE", raw, "+", "-", "COUNT", 1)
+    waiting = await link.send("XLEN", raw)
     status: dict[str, Any] = orjson.loads(fields.get(keys.ORDER_STATUS, b"{}"))
     rows = [
         ("orderer", holder.decode() if holder else "none active"),
@@ -137,7 +158,7 @@ async def _describe(link: Link, feed: str) -> str:
             str(status.get("held", 0)) + (", FULL: waiting for you" * bool(status.get("full"))),
         ),
         ("lines", ", ".join(status.get("lines", [])) or "none connected"),
-        ("lag", _lag(fields.get(keys.ORDER_SEEN, b"0-0"), newest)),
+        ("lag", _lag(fields.get(keys.ORDER_SEEN, START), newest)),
         ("raw", f"{waiting} entries kept"),
         ("time-out", _timeout(status)),
         ("open gaps", str(status.get("open_gaps", 0))),
@@ -149,15 +170,14 @@ async def _describe(link: Link, feed: str) -> str:
         ids = f"{first} … {last} ({last - first + 1} ids)" if last > first else f"{first}"
         lines.append(f"    {ids}, open for {gap['age']:.1f} s")
     if "time" in status:
-        lines.append(f"  (as of {max(0.0, time.time() - status['time'] / 1e6):.1f} s ago)")
+        lines.append(f"  (as of {max(0.0, clock.wall() - status['time'] / 1e6):.1f} s ago)")
     return "\n".join(lines)
 
 
 def _lag(seen: bytes, newest: list[Any]) -> str:
     if not newest:
         return "none"
-    last = int(newest[0][0].partition(b"-")[0])
-    behind = (last - int(seen.partition(b"-")[0])) / 1000
+    behind = (position(newest[0][0])[0] - position(seen)[0]) / 1000
     return f"{behind:.3f} s behind the newest frame" if behind > 0 else "none"
 
 

@@ -6,13 +6,15 @@ import asyncio
 from typing import Any
 
 from chassis import logs, ops
-from chassis.lease import Lease, instance_name
+from chassis.lease import instance_name
 from chassis.redis import Link
 from chassis.shares import Shares
+from chassis.tasks import first
 from relay import keys
 
-from .feed import Feed
 from .settings import Settings
+from .store import Store
+from .worker import Worker
 
 ROLE = "orderer"
 """Name of the lease on a feed."""
@@ -23,15 +25,24 @@ log = logs.get("orderer")
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Order the feeds that this replica gets, until `stop`."""
     link = Link(settings.redis_url, log, timeout=0.3 * settings.lease_ttl, stop=stop)
+    worker = Worker(link, Store(link), settings.options, log)
+    shares = share(link, worker, settings)
+
+    def readiness() -> dict[str, Any]:
+        return {"ready": link.up, "redis": link.up, "feeds": shares.active}
+
+    async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
+        await first(shares.run(stop), worker.run())
+    await link.close()
+
+
+def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
+    """Give the worker this replica's fair share of the feeds there are."""
 
     async def find() -> list[str]:
-        feeds = await link.client.smembers(keys.FEEDS)
-        return sorted(feed.decode() for feed in feeds)
+        return sorted(feed.decode() for feed in await link.send("SMEMBERS", keys.FEEDS))
 
-    async def order(feed: str, lease: Lease, stopped: asyncio.Event) -> None:
-        await Feed(link, feed, lease, settings, log).run(stopped)
-
-    shares = Shares(
+    return Shares(
         link,
         "orderer",
         instance_name(),
@@ -39,12 +50,5 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         log,
         find=find,
         name=lambda feed: (feed, ROLE),
-        do=order,
+        do=worker.order,
     )
-
-    def readiness() -> dict[str, Any]:
-        return {"ready": link.up, "redis": link.up, "feeds": shares.active}
-
-    async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
-        await shares.run(stop)
-    await link.close()

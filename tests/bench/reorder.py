@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
 
-from orderer.lateness import FixedTimeout
-from orderer.reorder import Reorder
-from orderer.runs import Batch
+from orderer.checkpoint import Checkpoint
+from orderer.reorder.limits import Limits
+from orderer.reorder.outputs import Batch
+from orderer.reorder.reorder import Reorder
+from orderer.reorder.timeout import FixedTimeout
+from relay.entry import START
 
-FRAMES = 2_000_000
+FRAMES = 1_000_000
 BATCH = 1000
 
 
@@ -44,19 +48,21 @@ def window(held: int) -> list[int]:
 
 def cost(ids: list[int]) -> float:
     """Measure µs per frame for frames that come in the order of `ids`."""
-    reorder = Reorder(timeout=FixedTimeout(None), capacity=10**9, far=10**9, first_id=0)
-    accept = reorder.accept
-    frame = b"{}"
-    began = time.perf_counter()
+    reorder = Reorder(Limits(10**9, 2**63, 10**9, 0), FixedTimeout(math.inf))
+    checkpoint = Checkpoint(START)
+    took = 0.0
     for start in range(0, len(ids), BATCH):
+        part = ids[start : start + BATCH]
+        frames = [b'{"id":%d}' % seq for seq in part]  # as many as there are in life
+        began = time.perf_counter()
         batch = Batch(b"%d-0" % (start + 1), start, 0.0)
-        reorder.begin(batch)
-        for seq in ids[start : start + BATCH]:
-            accept(seq, frame, batch)
-        reorder.settle(0.0)
+        checkpoint.add(batch)
+        reorder.take_in(batch, part, frames)
+        reorder.expire(batch)
         reorder.take()
-        _ = reorder.checkpoint
-    return (time.perf_counter() - began) / len(ids) * 1e6
+        _ = checkpoint.entry
+        took += time.perf_counter() - began
+    return took / len(ids) * 1e6
 
 
 def lines(repeats: int) -> Iterator[str]:

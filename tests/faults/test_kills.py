@@ -90,7 +90,7 @@ def come_to_rest(redis: Server, simulator: Simulator) -> None:
     """Wait until the feed is finished and nothing moves any more."""
     until(lambda: simulator.feed()["finished"], "the feed is finished", 60)
     settled(
-        lambda: (simulator.received, streams.order(redis.client).get("seen")),
+        lambda: (simulator.received, streams.order(redis.client).get("next")),
         "everything",
         still=1.5,
     )

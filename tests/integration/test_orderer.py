@@ -11,7 +11,15 @@ from tests.support import streams
 from tests.support.processes import command
 from tests.support.servers import Server
 from tests.support.stack import LEASE_TTL, Stack
-from tests.support.streams import frame, frames, ordered_ids, write_event, write_raw
+from tests.support.streams import (
+    Heartbeat,
+    append,
+    frame,
+    frames,
+    ordered_ids,
+    write_event,
+    write_raw,
+)
 from tests.support.waiting import until
 
 one_server = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
@@ -104,7 +112,8 @@ def test_a_gap_is_given_up_in_silence_and_late_frames_are_counted(
     """The end of a feed would never come out, or a late frame would break the order."""
     orderer = start.orderer(ORDERER_GAP_TIMEOUT=0.3, ORDERER_FIRST_ID=1)
     write_raw(redis.client, frames([1, 2, 5, 6]))
-    wait_for_ids(redis, [1, 2, 5, 6])
+    with Heartbeat(redis.url):
+        wait_for_ids(redis, [1, 2, 5, 6])
     (gap,) = streams.gaps(redis.client)
     assert (gap.epoch, gap.first, gap.last, gap.cause, gap.late) == (1, 3, 4, "timeout", 0)
     assert 300_000 <= gap.closed - gap.opened < 3_000_000
@@ -221,44 +230,42 @@ def test_time_stands_still_while_no_line_is_connected(redis: Server, start: Stac
     """Every outage of the feed longer than the time-out would cost what it holds back."""
     start.orderer(ORDERER_GAP_TIMEOUT=0.4, ORDERER_FIRST_ID=1)
     for feed in ("still", "control"):
-        # Stands for the ingestor's own: without it a line counts as disconnected.
-        redis.client.set(f"lease:{{{feed}}}:line:test", "1:nobody")
         write_event(redis.client, "connected", feed=feed)
     write_raw(redis.client, frames([1, 3]), feed="still")
     write_event(redis.client, "disconnected", feed="still")
-    for missing in (2, 4, 6):
-        write_raw(redis.client, frames([missing - 1, missing + 1]), feed="control")
-        until(
-            partial(is_given_up, redis, missing, "control"),
-            "the gap of the feed that is connected is given up",
-        )
+    with Heartbeat(redis.url, feed="control"):
+        for missing in (2, 4, 6):
+            write_raw(redis.client, frames([missing - 1, missing + 1]), feed="control")
+            until(
+                partial(is_given_up, redis, missing, "control"),
+                "the gap of the feed that is connected is given up",
+            )
     assert ordered_ids(redis.client, "still") == [1]
     assert streams.gaps(redis.client, "still") == []
-    write_event(redis.client, "connected", feed="still")
-    write_raw(redis.client, frames([2]), feed="still")
+    append(redis.client, "still", "test", {"event": "connected"}, "another")
+    append(redis.client, "still", "test", {"0": frame(2)}, "another")
     wait_for_ids(redis, [1, 2, 3], "still")
     assert streams.gaps(redis.client, "still") == []
 
-    write_raw(redis.client, frames([5]), feed="still")
-    until(lambda: streams.gaps(redis.client, "still"), "connected, time counts again")
+    append(redis.client, "still", "test", {"0": frame(5)}, "another")
+    with Heartbeat(redis.url, feed="still", connection="another"):
+        until(lambda: streams.gaps(redis.client, "still"), "connected, time counts again")
 
 
 @one_server
 def test_time_stands_still_when_the_ingestor_was_killed(redis: Server, start: Stack) -> None:
     """What a killed ingestor's successor brings again would come after its gap was given up."""
     orderer = start.orderer(ORDERER_GAP_TIMEOUT=0.3, ORDERER_FIRST_ID=1)
-    lease = "lease:{default}:line:test"
-    redis.client.set(lease, "1:killed", px=1200)
     write_event(redis.client, "connected")
     write_raw(redis.client, frames([1, 3]))
-    wait_for_ids(redis, [1])
-    until(lambda: not redis.client.exists(lease), "the lease has run out")
-    orderer.wait_for("line without an ingestor")
+    until(lambda: orderer.metric("orderer_lines_connected") == 1, "the line is shown")
+    # As many looks as a line may be silent for, then it is not shown: much longer than 0.3 s.
+    until(lambda: orderer.metric("orderer_lines_connected") == 0, "the line is shown no longer")
+    assert ordered_ids(redis.client) == [1]
     assert streams.gaps(redis.client) == []
 
-    redis.client.set(lease, "2:successor")
-    write_event(redis.client, "connected")
-    write_raw(redis.client, frames([2]))
+    append(redis.client, "default", "test", {"event": "connected"}, "another")
+    append(redis.client, "default", "test", {"0": frame(2)}, "another")
     wait_for_ids(redis, [1, 2, 3])
     assert streams.gaps(redis.client) == []
 

@@ -83,3 +83,28 @@ def test_a_new_numbering_below_where_a_former_orderer_joined(redis: Server, star
     for at in range(0, len(begun), 200):
         write_raw(redis.client, begun[at : at + 200])
     wait_for(redis, [*frames(range(5000, 5300)), *begun])
+
+
+STRAGGLER = ((range(100), 1), ([101], 1), ([1], 2), ([100], 1), ([2, 3, 4, 5], 2))
+"""Among the frames that prove the second numbering stands one of the first."""
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_a_straggler_among_the_frames_that_prove_a_numbering(
+    redis: Server, start: Stack, again: int
+) -> None:
+    """After a crash, a frame of the old numbering would be sent once more, as the new one's."""
+    orderer = start.orderer(ORDERER_FIRST_ID=0)
+    write_event(redis.client, "connected")
+    for ids, numbering in STRAGGLER:
+        sent = [message for seq in ids for message in anew(numbering, seq, seq)]
+        for part in [sent] if again < 2 else [[message] for message in sent]:
+            write_raw(redis.client, part)
+    until(lambda: streams.order(redis.client).get("epoch") == "2", "the second numbering begins")
+    orderer.kill()
+    start.orderer(ORDERER_FIRST_ID=0)
+    rest = [*anew(2, 0, 0), *anew(2, 6, 119)]
+    for part in [rest] if again == 0 else [[message] for message in rest]:
+        write_raw(redis.client, part)
+    wait_for(redis, [*anew(1, 0, 101), *anew(2, 0, 119)])
+    assert streams.gaps(redis.client) == []

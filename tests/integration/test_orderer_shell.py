@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
@@ -11,34 +12,26 @@ import pytest
 
 from chassis import logs
 from chassis.lease import Lease, instance_name
-from chassis.redis import Link
+from chassis.redis import Command, Link
 from chassis.settings import load
-from orderer.feed import Feed
-from orderer.journal import Journal
+from orderer.operator import catch_up
 from orderer.service import ROLE
 from orderer.settings import Settings
+from orderer.store import Store
 from tests.support import streams
 from tests.support.processes import command
 from tests.support.servers import Server
 from tests.support.stack import Stack
-from tests.support.streams import frame, frames, ordered_ids, write_event, write_raw
+from tests.support.streams import Heartbeat, append, frame, frames, ordered_ids, write_raw
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 
-LEASE = "lease:{default}:line:test"
 FULL = {"ORDERER_GAP_TIMEOUT": "never", "ORDERER_CAPACITY": 50, "ORDERER_FIRST_ID": 1}
 
 
 def wait_for_ids(redis: Server, expected: list[int]) -> None:
     until(lambda: ordered_ids(redis.client) == expected, f"{len(expected)} ids are ordered")
-
-
-def note(redis: Server, connection: str, **values: Any) -> None:
-    """Write an entry of a connection of the line `test`."""
-    redis.client.sadd("feeds", "default")
-    fields = {"t": time.time_ns() // 1000, "line": "test", "conn": connection, **values}
-    redis.client.xadd("raw:{default}", fields)
 
 
 def position(entry: bytes | str) -> tuple[int, ...]:
@@ -49,38 +42,34 @@ def position(entry: bytes | str) -> tuple[int, ...]:
 # Lines --------------------------------------------------------------------------------------
 
 
-def test_a_line_that_was_presumed_dead_lives_when_it_brings_frames(
-    redis: Server, start: Stack
-) -> None:
-    """After an ingestor was frozen, no gap would ever be given up until it connects anew."""
-    redis.client.set(LEASE, "1:frozen", px=600)
-    orderer = start.orderer(ORDERER_GAP_TIMEOUT=0.3, ORDERER_FIRST_ID=1)
-    write_event(redis.client, "connected")
-    write_raw(redis.client, frames([1, 3]))
-    orderer.wait_for("line without an ingestor")
-    redis.client.set(LEASE, "2:thawed")
-    write_raw(redis.client, frames([4]))
-    wait_for_ids(redis, [1, 3, 4])
-    until(lambda: orderer.metric("orderer_lines_connected") == 1, "the line counts as connected")
-
-
 def test_an_older_connection_hides_no_newer_one(redis: Server, start: Stack) -> None:
-    """The late end of an ingestor that was replaced would stop the time that gaps are given."""
-    settings = {"ORDERER_GAP_TIMEOUT": 0.3, "ORDERER_FIRST_ID": 1}
-    redis.client.set(LEASE, "2:successor")
-    first = start.orderer(**settings)
-    note(redis, "old", event="connected")
-    note(redis, "old", **{"0": frame(1)})
-    note(redis, "new", event="connected")
-    note(redis, "old", **{"0": frame(3)})
-    note(redis, "old", event="disconnected")
-    wait_for_ids(redis, [1, 3])
-    first.kill()
+    """The late end of an ingestor that was replaced would hide that its successor listens."""
+    orderer = start.orderer(ORDERER_GAP_TIMEOUT=0.3, ORDERER_FIRST_ID=1)
+    for connection, values in (
+        ("old", {"event": "connected"}),
+        ("old", {"0": frame(1)}),
+        ("new", {"event": "connected"}),
+        ("old", {"0": frame(3)}),
+        ("old", {"event": "disconnected"}),
+    ):
+        append(redis.client, "default", "test", values, connection)
+    with Heartbeat(redis.url, connection="new"):
+        wait_for_ids(redis, [1, 3])
+        until(lambda: orderer.metric("orderer_lines_connected") == 1, "the line is connected")
+        assert streams.order(redis.client)["lines"] == "test"
 
-    start.orderer(**settings).wait_for("ordering")
-    note(redis, "old", event="disconnected")
-    note(redis, "new", **{"0": frame(5)})
-    wait_for_ids(redis, [1, 3, 5])
+
+def test_the_hosts_clocks_do_not_count(redis: Server, start: Stack) -> None:
+    """A clock that is set back would hold up every gap for as long."""
+    start.orderer(ORDERER_GAP_TIMEOUT=0.3, ORDERER_FIRST_ID=1)
+    # As if Redis' clock had been an hour ahead when it wrote this.
+    ahead = int(time.time() * 1000) + 3_600_000
+    fields = {"t": ahead * 1000, "line": "test", "conn": "c0ffee", "up": 0, "0": frame(1)}
+    redis.client.sadd("feeds", "default")
+    redis.client.xadd("raw:{default}", fields, id=f"{ahead}-0")
+    write_raw(redis.client, [frame(3)])
+    with Heartbeat(redis.url):
+        until(lambda: ordered_ids(redis.client) == [1, 3], "2 is given up", 5)
 
 
 # Operators ----------------------------------------------------------------------------------
@@ -156,11 +145,9 @@ def test_the_input_is_trimmed_only_at_the_checkpoint_that_redis_has(redis: Serve
     older, newer = (write_raw(redis.client, [frame(seq)]) for seq in (1, 2))
 
     async def trim() -> None:
-        log = logs.get("orderer")
-        link = Link(redis.url, log, timeout=5.0, stop=asyncio.Event())
-        lease = Lease(link, "default", ROLE, instance_name(), 30.0)
+        link = Link(redis.url, logs.get("orderer"), timeout=5.0, stop=asyncio.Event())
         try:
-            await Journal(link, "default", lease).trim(newer)
+            await Store(link).trim({"default": newer})
         finally:
             await link.close()
 
@@ -174,37 +161,38 @@ class Killed(Exception):
     """Stands for SIGKILL."""
 
 
-async def order(redis: Server, *, parts: int | None = None) -> None:
-    """Order what there is, and die after so many `parts` of the commit."""
-    log = logs.get("orderer")
-    link = Link(redis.url, log, timeout=5.0, stop=asyncio.Event())
+async def order(redis: Server, *, steps: int | None = None) -> None:
+    """Order what there is, and die after so many `steps` of the commit."""
+    link = Link(redis.url, logs.get("orderer"), timeout=5.0, stop=asyncio.Event())
     lease = Lease(link, "default", ROLE, instance_name(), 30.0)
     settings = {"ORDERER_FIRST_ID": "1", "ORDERER_CAPACITY": "1000", "REDIS_URL": redis.url}
+    options = load(Settings, "orderer", settings).options
+    send_all, made = link.send_all, count()
+
+    async def dying(commands: Sequence[Command]) -> list[Any]:
+        if next(made) == steps:
+            raise Killed
+        return await send_all(commands)
+
     try:
         await lease.seize()
-        feed = Feed(link, "default", lease, load(Settings, "orderer", settings), log)
-        await feed.load()
-        await feed.catch_up()
-        commit, made = feed.journal._commit_part, count()
-
-        async def commit_part(*arguments: Any) -> None:
-            if next(made) == parts:
-                raise Killed
-            await commit(*arguments)
-
-        feed.journal._commit_part = commit_part  # type: ignore[assignment,method-assign] # to die in between
-        await feed.publish()
+        store = Store(link)
+        feed = await catch_up(store, "default", lease, options)
+        commit = feed.commit()
+        assert commit is not None
+        link.send_all = dying  # type: ignore[method-assign] # to die in between
+        await store.commit([(commit, lease.value)])
     finally:
         await link.close()
 
 
-def test_a_death_between_the_parts_of_a_commit_begins_no_numbering(redis: Server) -> None:
+def test_a_death_between_the_steps_of_a_commit_begins_no_numbering(redis: Server) -> None:
     """What was published just before a crash, and trimmed since, would be sent once more."""
     messages = frames(range(1, 12001))
     for first in range(0, 12000, 2000):
         write_raw(redis.client, messages[first : first + 2000])
     with pytest.raises(Killed):
-        asyncio.run(order(redis, parts=1))
+        asyncio.run(order(redis, steps=1))
     published = ordered_ids(redis.client)[-1]
     assert 2000 < published < 12000
     redis.client.xtrim("ordered:{default}", minid=f"1-{published}", approximate=False)

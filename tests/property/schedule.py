@@ -1,21 +1,26 @@
-"""What surrounds the reordering buffer in life, for the tests: a feed, its input, its output.
+"""What surrounds the core in life, for the tests: an input, an output, and crashes.
 
-`Relay` drives a `Reorder` and the plain model side by side through anything that may happen, with
-an output and a checkpoint that survive a crash, and checks after each step what must hold.
+`Life` drives a `Reorder` and the plain model side by side through anything that may happen, with
+an output, a ledger and a checkpoint that survive a crash, and checks what must hold at each step.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
-from orderer.checkpoint import joined
-from orderer.lateness import FixedTimeout
-from orderer.reorder import Reorder
-from orderer.runs import Batch, Cause, Epoch, Gap, Joined, Output, Run
-from tests.property.plain import Out, Plain
+from orderer.checkpoint import Checkpoint
+from orderer.reorder.fingerprints import Fingerprints
+from orderer.reorder.limits import Limits
+from orderer.reorder.outputs import Batch, Epoch, Gap, Joined, Origin, Output, Run
+from orderer.reorder.reorder import Reorder
+from orderer.reorder.timeout import FixedTimeout
+from relay.entry import position
+from tests.property.plain import Closed, Out, Plain, Rules, Waiting
 
 Frame = tuple[int, bytes]
 
@@ -28,6 +33,7 @@ class Entry:
 
     number: int
     now: float
+    """Feed time since the beginning of the world."""
     frames: list[Frame]
     event: Event = ""
 
@@ -38,241 +44,280 @@ class Entry:
 
 @dataclass
 class Published:
-    """What is kept outside of the buffer, and survives a crash: the output, the checkpoint."""
+    """What is kept outside of the core and survives a crash; a commit changes it all at once."""
 
     epoch: int = 1
     next: int | None = None
-    checkpoint: int = 0
-    seen: int = 0
-    begun: int = 0
-    """The entry that was being read when the epoch began."""
     first: int | None = None
     """The first id of the epoch, once it was found."""
-    gaps: list[tuple[int, int]] = field(default_factory=list)
+    origin: Origin | None = None
+    checkpoint: int = 0
+    seen: int = 0
+    gaps: dict[int, Gap] = field(default_factory=dict)
+    """The epoch's ledger, by the gaps' first ids."""
     frames: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    sources: Counter[tuple[bytes, int, bytes]] = field(default_factory=Counter)
+    """How often a frame came out of an entry."""
     trimmed: int = 0
     """Ids of this epoch below are no longer in the output."""
 
-    def add(self, item: Out, reading: int) -> None:
+    def add(self, item: Output) -> None:
         """Append to the output, as the script that compares and appends would."""
-        if item[0] == "epoch":
-            _, epoch, self.next = item  # type: ignore[assignment]
-            assert epoch == self.epoch + 1
-            self.epoch += 1
-            self.gaps, self.trimmed, self.begun, self.first = [], 0, reading, None
+        if isinstance(item, Epoch):
+            assert item.epoch == self.epoch + 1
+            self.epoch, self.next, self.first = item.epoch, item.next, item.next
+            self.origin = item.origin
+            self.gaps, self.trimmed = {}, 0
             return
-        if item[0] == "joined":
-            assert item[1] == self.epoch
+        assert item.epoch == self.epoch
+        if isinstance(item, Joined):
             assert self.next is None
-            self.next = self.first = item[2]  # type: ignore[assignment]
+            self.next = self.first = item.first
             return
-        _, epoch, first, last = item[:4]
-        assert isinstance(first, int)
-        assert epoch == self.epoch
-        assert self.next is None or first == self.next, f"{item} does not follow {self.next}"
-        if item[0] == "gap":
-            assert isinstance(last, int)
-            assert last >= first
-            self.gaps.append((first, last))
-            self.next = last + 1
-        else:
-            assert isinstance(last, bytes)
-            assert (self.epoch, first) not in self.frames
-            self.frames[self.epoch, first] = last
-            self.next = first + 1
+        assert item.first == self.next, f"{item} does not follow {self.next}"
+        if isinstance(item, Gap):
+            assert item.last >= item.first
+            self.gaps[item.first] = item
+            self.next = item.last + 1
+            return
+        assert item.frames
+        for seq, (frame, batch) in enumerate(
+            zip(item.frames, item.batches, strict=True), item.first
+        ):
+            assert (self.epoch, seq) not in self.frames
+            self.frames[self.epoch, seq] = frame
+            self.sources[batch.entry, seq, frame] += 1
+        self.next += len(item.frames)
 
-    def recall(self, ids: list[int]) -> dict[int, bytes]:
-        """Tell what the output holds under `ids`."""
+    @property
+    def kept(self) -> dict[int, bytes]:
+        """The frames of this epoch that the output still holds."""
         return {
-            seq: self.frames[self.epoch, seq]
-            for seq in ids
-            if seq >= self.trimmed and (self.epoch, seq) in self.frames
+            seq: frame
+            for (epoch, seq), frame in self.frames.items()
+            if epoch == self.epoch and seq >= self.trimmed
         }
 
 
 def flat(outputs: Iterable[Output]) -> list[Out]:
-    """Lay out what came out of a buffer frame by frame, as the model does."""
+    """Lay out what came out of a core frame by frame, as the model does."""
     out: list[Out] = []
     for item in outputs:
         if isinstance(item, Run):
-            assert len(item.frames) == len(item.batches) > 0
             out += [
                 ("frame", item.epoch, item.first + at, frame, batch.entry)
                 for at, (frame, batch) in enumerate(zip(item.frames, item.batches, strict=True))
             ]
         elif isinstance(item, Gap):
-            cause = item.cause.value
-            out.append(("gap", item.epoch, item.first, item.last, cause, item.since))
+            out.append(
+                ("gap", item.epoch, item.first, item.last, item.cause.value, item.opened,
+                 item.revealed_at)
+            )  # fmt: skip
         elif isinstance(item, Joined):
-            out.append(("joined", item.epoch, item.next))
+            out.append(("joined", item.epoch, item.first))
         else:
-            assert isinstance(item, Epoch)
-            out.append(("epoch", item.epoch, item.next))
+            origin = item.origin and (item.origin.last, item.origin.carried)
+            out.append(("epoch", item.epoch, item.next, origin))
     return out
 
 
-class Relay:
-    """A buffer of the class `kind` and a model of it, fed with the same entries."""
+class Life:
+    """A core and a model of it, fed with the same entries, through all their lives."""
 
-    def __init__(
-        self, kind: type[Reorder], seconds: float | None, capacity: int, far: int,
-        first_id: int | None,
-    ) -> None:  # fmt: skip
-        self.kind = kind
-        self.seconds, self.capacity, self.far, self.first_id = seconds, capacity, far, first_id
-        self.published = Published(next=first_id)
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.published = Published(next=rules.first_id, first=rules.first_id)
         self.input: list[Entry] = []
         self.now = 0.0
-        self.unseen = False
-        self._set_up()
+        self.reach: Counter[str] = Counter()
+        self._begin_life()
 
-    def _set_up(self) -> None:
-        """Make the buffer and its model from what has been published, and nothing else."""
-        kept = self.published
-        resumed = kept.epoch > 1 or kept.next != self.first_id
-        self.real = self.kind(
-            timeout=FixedTimeout(self.seconds),
-            capacity=self.capacity,
-            far=self.far,
-            first_id=self.first_id,
-            epoch=kept.epoch,
-            next=kept.next if resumed else None,
-            settled=b"%d-0" % kept.checkpoint,
-            begun=b"" if kept.first is None else joined(b"", kept.first),
-            given_up=[_ledger(kept.epoch, *gap) for gap in kept.gaps] if resumed else None,
-        )
-        self.model = Plain(
-            self.seconds, self.capacity, self.far, self.first_id, kept.epoch,
-            kept.next if resumed else None, kept.gaps if resumed else None, kept.first or 0,
+    def _begin_life(self) -> None:
+        """Make the core and its model from what has been published, and nothing else."""
+        kept, rules = self.published, self.rules
+        limits = Limits(rules.capacity, rules.capacity_bytes, rules.max_jump, rules.first_id)
+        fingerprints = Fingerprints(limits.fingerprints)
+        for seq, frame in sorted(kept.kept.items()):
+            fingerprints.extend(seq, [frame])
+        # Feed time is another one in each life.
+        gaps = [replace(kept.gaps[first], opened=None) for first in sorted(kept.gaps)]
+        self.real = Reorder(
+            limits, FixedTimeout(rules.seconds), epoch=kept.epoch, next=kept.next,
+            first=kept.first or 0, given_up=gaps, published=fingerprints,
         )  # fmt: skip
-        self.batches: dict[bytes, tuple[Batch, Batch]] = {}
-        self.accepted = 0
-        self.released = 0
-        self.highest_checkpoint = kept.checkpoint
-        self.reading = kept.checkpoint
+        self.checkpoint = Checkpoint(b"%d-0" % kept.checkpoint)
+        self.model = Plain(
+            rules, kept.epoch, kept.next, kept.first or 0,
+            [Closed(gap.first, gap.last, None, gap.late) for gap in gaps], kept.kept,
+        )  # fmt: skip
+        self.batches: list[tuple[Batch, Batch]] = []
+        self.read = kept.checkpoint
+        """Number of the last entry that was read in this life."""
+        unread = self.input[self.read :]
+        self.born = unread[0].now if unread else self.now
+        self.accepted = self.released = 0
 
     # What may happen
 
     def receive(self, frames: list[Frame], later: float, event: Event = "") -> None:
-        """Take in a new entry, `later` seconds after the last."""
+        """Receive an entry, `later` seconds after the last, and read all there is."""
         self.now += later
         self.input.append(Entry(len(self.input) + 1, self.now, frames, event))
-        self._read(self.input[-1])
-
-    def wait(self, seconds: float) -> None:
-        """Let time go by in silence."""
-        self.now += seconds
-        self.real.settle(self.now)
-        self.model.settle(self.now)
+        self.read_on()
 
     def publish(self) -> None:
-        """Append what came out to the output, and save the checkpoint with it."""
-        out = flat(self.real.take())
-        assert out == self.model.out
+        """Commit what came out, with the checkpoint."""
+        published, fates = self.published, self.real.fates
+        outputs = self.real.take()
+        assert flat(outputs) == self.model.out
         self.model.out = []
-        for item in out:
-            self.published.add(item, self.reading)
-            self.released += item[0] == "frame"
-        assert (self.real.epoch, self.real.next) == (self.published.epoch, self.published.next)
-        checkpoint = int(self.real.checkpoint.partition(b"-")[0])
-        self.published.checkpoint = checkpoint
-        self.published.seen = max(self.published.seen, self.reading)
-        self.unseen = False
+        for item in outputs:
+            published.add(item)
+            self.released += len(item.frames) if isinstance(item, Run) else 0
+        for (epoch, first), gap in fates.amended.items():
+            if epoch == published.epoch:
+                published.gaps[first] = gap
+        fates.amended.clear()
+        published.checkpoint = position(self.checkpoint.entry)[0]
+        published.seen = max(published.seen, self.read)
+        assert (self.real.epoch, self.real.next) == (published.epoch, published.next)
+        self._check_sources()
 
-    @property
-    def may_crash(self) -> bool:
-        """Whether no entry that a new buffer would read is from an earlier epoch."""
-        return self.published.begun <= self.published.checkpoint
-
-    def crash(self) -> None:
-        """Lose the buffer; a new one reads again from the checkpoint on, its clock from 0 on."""
-        plain = self._is_plain()
-        held, deadline = set(self.model.held), self.real.deadline
-        again = self.input[self.published.checkpoint :]
-        passed = again[0].now if again else self.now
-        self.now -= passed
-        for entry in self.input:
-            entry.now -= passed
-        self._set_up()
-        for entry in again:
-            self._read(entry)
-        # Without those that confirmed it, what was believed may be on probation again, or refused.
-        if plain and not self.model.strays and not self.real.strays:
-            assert set(self.model.held) == held
-            if deadline is not None:
-                # A repeat may be taken for the frame below the hole, which then waits longer.
-                assert self.real.deadline is not None
-                assert self.real.deadline > deadline - passed - 1e-6
-
-    def _is_plain(self) -> bool:
-        """Tell whether nothing is unpublished, doubtful or contradictory now."""
-        frames = {frame for entry in self.input for frame in entry.frames}
-        one_frame_each = len({seq for seq, _ in frames}) == len(frames)
-        doubts = self.model.out or self.model.echoes or self.model.strays or self.real.strays
-        return self.first_id is not None and one_frame_each and not doubts and not self.unseen
+    def crash(self, again: int | None = None) -> None:
+        """Lose the core; a new one reads again from the checkpoint on, `again` entries at first."""
+        before, born, all_seen = self.model, self.born, self._all_seen
+        self.reach["crashes"] += 1
+        self.reach["outliers refused before a crash"] += before.fates["outliers"]
+        self.reach["crashes that read again what was forgotten"] += self._has_forgotten
+        self._begin_life()
+        self.read_on(again)
+        if again is None and all_seen:
+            self._compare(before, self.born - born)
 
     def skip(self) -> None:
         """Give up a hole, for an operator."""
-        self.real.skip()
-        self.model.skip()
+        self.real.skip(self._feed_time)
+        self.model.skip(self._feed_time)
 
     def reset(self) -> None:
         """Begin a new numbering, for an operator; nothing may be left of the old one."""
-        self.real.reset()
-        self.model.reset()
+        self.read_on()
+        self.real.reset(self._feed_time)
+        self.model.reset(self._feed_time)
         self.publish()
         assert self.real.held == 0
         assert self.published.checkpoint == len(self.input)
 
+    def read_on(self, entries: int | None = None) -> None:
+        """Read what has not been read in this life, or so many entries of it."""
+        end = None if entries is None else self.read + entries
+        for entry in self.input[self.read : end]:
+            self._read(entry)
+
+    @property
+    def _feed_time(self) -> float:
+        return (self.input[self.read - 1].now if self.read else self.born) - self.born
+
+    @property
+    def _all_seen(self) -> bool:
+        """Whether all that was received has been committed."""
+        return self.published.seen == len(self.input) == self.read and not self.model.out
+
+    @property
+    def _has_forgotten(self) -> bool:
+        """Whether a frame to be read again came out, and is no longer in the output."""
+        kept, unsettled = self.published, self.input[self.published.checkpoint :]
+        return any(
+            seq < kept.trimmed and kept.sources[entry.name, seq, frame]
+            for entry in unsettled
+            for seq, frame in entry.frames
+        )
+
     def _read(self, entry: Entry) -> None:
-        replayed = entry.number <= self.published.seen
-        real, model = (Batch(entry.name, entry.number, entry.now, replayed) for _ in range(2))
-        self.batches[entry.name] = real, model
-        self.real.begin(real)
-        if entry.event == "disconnected":
-            self.real.disconnected()
-            self.model.disconnected()
-        elif entry.event:
-            alone = entry.event == "reconnected"
-            self.real.reconnected(alone=alone)
-            self.model.reconnected(alone)
-        for seq, frame in entry.frames:
-            self.accepted += 1
-            ask = self.real.accept(seq, frame, real)
-            assert ask == self.model.accept(seq, frame, model)
-            if ask:
-                self.publish()
-                self.unseen = True  # what was published just now, should there be a crash
-                ids = self.real.echoes
-                assert sorted(ids) == sorted(self.model.echoes)
-                known = self.published.recall(ids)
-                assert self.real.judge(known) == self.model.judge(known)
-        self.reading = entry.number
-        self.real.settle(entry.now)
-        self.model.settle(entry.now)
+        now, seen = entry.now - self.born, entry.number <= self.published.seen
+        batch, plain = (Batch(entry.name, entry.number, now, seen) for _ in range(2))
+        self.batches.append((batch, plain))
+        self.checkpoint.add(batch)
+        places, begins, begun = self._belongs(entry)
+        self.reach["origins that left frames out"] += len(places) < len(entry.frames)
+        if begun and not begins:
+            self._line_changes(entry.event, now)
+        ours = [(at, *entry.frames[at]) for at in places]
+        ids, frames = [seq for _, seq, _ in ours], [frame for *_, frame in ours]
+        all_of_it = len(places) == len(entry.frames)
+        self.real.take_in(batch, ids, frames, None if all_of_it else places)
+        self.model.take_in(plain, ours)
+        self.accepted += len(ours)
+        if begins:
+            self.real.began(now)
+            self.model.began(now)
+        if begins or begun:
+            self.real.expire(batch)
+            self.model.expire(plain)
+        self.read = entry.number
+
+    def _belongs(self, entry: Entry) -> tuple[list[int], bool, bool]:
+        """Tell which frames belong to the epoch, if it begins with the entry, or before."""
+        origin = self.published.origin
+        if origin is None or self.real.epoch != self.published.epoch:
+            return list(range(len(entry.frames))), False, True
+        places = list(origin.places(entry.name, len(entry.frames)))
+        begins = entry.name == origin.last.entry and entry.number <= self.published.seen
+        return places, begins, origin.precedes(entry.name)
+
+    def _line_changes(self, event: Event, now: float) -> None:
+        if event == "disconnected":
+            self.real.disconnected(now)
+            self.model.disconnected(now)
+        elif event:
+            self.real.reconnected(now, alone=event == "reconnected")
+            self.model.reconnected(now, event == "reconnected")
 
     # What must hold
 
     def check(self) -> None:
-        """Compare the buffer with the model, and count."""
+        """Compare the core with the model, and count."""
         real, model = self.real, self.model
         assert (real.epoch, real.next) == (model.epoch, model.next)
         assert real.next not in model.held
         assert real.held == len(model.pinned)
         assert real.deadline == model.deadline
-        assert real.gaps == model.gaps
-        assert real.full == (self.seconds is None and len(model.held) > self.capacity)
-        fates = {"duplicate": real.duplicates, "late": real.late, "stray": real.strays}
-        assert fates == model.fates
-        assert len(real.refused) == real.strays
+        assert [tuple(gap) for gap in real.gaps] == model.gaps
+        assert real.full == (
+            self.rules.seconds == math.inf and model.next is not None and model.crowded
+        )
+        fates = real.fates
+        counts = {"duplicates": fates.duplicates, "late": fates.late, "outliers": fates.outliers}
+        assert counts == model.fates
+        assert len(fates.refused) == fates.outliers
+        in_time = sum(lateness <= self.rules.seconds for lateness in model.lateness)
+        assert (real.timeout.in_time, real.timeout.too_late) == (
+            in_time,
+            len(model.lateness) - in_time,
+        )
         # Each frame has exactly one fate.
         out = sum(item[0] == "frame" for item in model.out)
-        assert self.accepted == self.released + out + real.held + sum(fates.values())
-        for ours, models in self.batches.values():
-            assert ours.pins == model.pinned.count(models)
+        assert self.accepted == self.released + out + real.held + sum(counts.values())
+        for ours, plain in self.batches:
+            assert ours.pins == model.pinned.count(plain)
+        self._check_amended()
         self._check_gaps()
         self._check_checkpoint()
-        assert self.seconds is None or len(model.held) <= self.capacity or model.next is None
+        reading_again = self.read <= self.published.seen
+        assert self.rules.seconds == math.inf or reading_again or not model.crowded
+
+    def _check_amended(self) -> None:
+        """The gaps whose late frames have changed, and only those, are handed out as they are."""
+        known = {gap.first: gap.late for gap in self.model.given_up}
+        for (epoch, first), gap in self.real.fates.amended.items():
+            assert gap.late > 0
+            assert epoch < self.model.epoch or gap.late == known[first]
+
+    def _check_sources(self) -> None:
+        """No frame of the input comes out twice, whatever the epoch."""
+        if not self.reach["crashes that read again what was forgotten"]:
+            for (entry, seq, frame), times in self.published.sources.items():
+                assert times <= self.input[position(entry)[0] - 1].frames.count((seq, frame))
 
     def _check_gaps(self) -> None:
         """Every missing id below the highest held lies in exactly one open gap."""
@@ -280,21 +325,37 @@ class Relay:
         if self.real.next is None or not held:
             assert not gaps
             return
-        assert gaps[0][0] == self.real.next
-        for (_, last, *_), (first, *_) in pairwise(gaps):
-            assert last < first
-        ids = sum(last - first + 1 for first, last, *_ in gaps)
-        inside = sum(first <= seq <= last for seq in held for first, last, *_ in gaps)
+        assert gaps[0].first == self.real.next
+        for below, above in pairwise(gaps):
+            assert below.last < above.first
+        ids = sum(gap.last - gap.first + 1 for gap in gaps)
+        inside = sum(gap.first <= seq <= gap.last for seq in held for gap in gaps)
         assert ids - inside == max(held) + 1 - self.real.next - len(held)
 
     def _check_checkpoint(self) -> None:
         """All up to the checkpoint is settled; the entry after it is not, or there is none."""
-        checkpoint = int(self.real.checkpoint.partition(b"-")[0])
-        assert checkpoint >= self.highest_checkpoint
-        self.highest_checkpoint = checkpoint
-        pinned = [int(batch.entry.partition(b"-")[0]) for batch in self.model.pinned]
-        assert checkpoint == min(pinned, default=self.reading + 1) - 1
+        before, (checkpoint, _) = self.published.checkpoint, position(self.checkpoint.entry)
+        assert checkpoint >= before
+        pinned = [position(batch.entry)[0] for batch in self.model.pinned]
+        assert checkpoint == min(pinned, default=self.read + 1) - 1
+
+    def _compare(self, before: Plain, passed: float) -> None:
+        """What was committed has been decided: read again, it brings nothing out, loses nothing."""
+        now = self.model
+        assert now.epoch == before.epoch
+        if now.fates["outliers"] or self.reach["outliers refused before a crash"]:
+            # One that was refused may be near by now; it is then held, or comes out.
+            return
+        self.reach["crashes after which all was compared"] += 1
+        assert not now.out
+        assert now.next == before.next
+        # Without those that bore it out, an outlier may be on probation again.
+        if not before.outliers and not now.outliers:
+            assert _frames(now.held) == _frames(before.held)
+        if now.believed_at + passed >= before.believed_at:
+            # A frame may be taken for the one below the hole, which then waits longer.
+            assert now.deadline + passed >= before.deadline
 
 
-def _ledger(epoch: int, first: int, last: int) -> Gap:
-    return Gap(epoch, first, last, None, 0, Cause.TIMEOUT)
+def _frames(held: dict[int, Waiting]) -> dict[int, bytes]:
+    return {seq: waiting.frame for seq, waiting in held.items()}

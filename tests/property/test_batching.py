@@ -96,8 +96,8 @@ def plainly(kind: str, stream: bytes) -> Found:
     return found, pongs, protocol.state
 
 
-async def batched(kind: str, stream: bytes, cuts: list[int], takes: int) -> Found:
-    """Let a batching connection find them, with the bytes coming in pieces."""
+def connected(kind: str, wire: Wire) -> Any:
+    """Make a batching connection of `kind` on `wire`."""
     protocol = opened(kind)
     connection: Any
     if kind == "server":
@@ -106,7 +106,13 @@ async def batched(kind: str, stream: bytes, cuts: list[int], takes: int) -> Foun
     else:
         connection = BatchingClient(protocol)
         connection.response = object()
-    connection.connection_made(Wire())
+    connection.connection_made(wire)
+    return connection
+
+
+async def batched(kind: str, stream: bytes, cuts: list[int], takes: int) -> Found:
+    """Let a batching connection find them, with the bytes coming in pieces."""
+    connection = connected(kind, Wire())
     pongs: list[bytes] = []
     connection.on_pong = pongs.append
     found: list[tuple[bytes, bool]] = []
@@ -125,7 +131,7 @@ async def batched(kind: str, stream: bytes, cuts: list[int], takes: int) -> Foun
         if at >= len(stream):
             break
     await take()
-    return found, pongs, protocol.state
+    return found, pongs, connection.protocol.state
 
 
 @st.composite
@@ -172,3 +178,43 @@ def test_same_end_as_websockets(
     """A violation of the protocol would be taken for a message, or keep its connection."""
     stream = b"".join(frame.serialize(mask=kind == "server") for frame in frames) + rubbish
     assert asyncio.run(batched(kind, stream, cuts, takes)) == plainly(kind, stream)
+
+
+@pytest.mark.parametrize("kind", ["client", "server"])
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(batches=st.lists(st.tuples(st.lists(payloads, max_size=5), st.booleans()), max_size=5))
+def test_websockets_reads_what_is_written(
+    kind: str, batches: list[tuple[list[bytes], bool]]
+) -> None:
+    """The peer would get other messages than were written, or end the connection."""
+
+    async def written() -> bytes:
+        wire = Wire()
+        connection = connected(kind, wire)
+        for messages, pinged in batches:
+            connection.write(messages, ping=b"ping" if pinged else None)
+        return wire.written
+
+    peer = opened("client" if kind == "server" else "server")
+    peer.receive_data(asyncio.run(written()))
+    assert [(frame.opcode, bytes(frame.data)) for frame in peer.events_received()] == [
+        item
+        for messages, pinged in batches
+        for item in [
+            *((Opcode.TEXT, message) for message in messages),
+            *[(Opcode.PING, b"ping")] * pinged,
+        ]
+    ]
+    assert peer.state is OPEN
+
+
+def test_no_two_messages_have_the_same_mask() -> None:
+    """An endpoint's proxy could be made to see what somebody else puts into messages."""
+
+    async def written() -> bytes:
+        wire = Wire()
+        connected("client", wire).write([b"the same"] * 2)
+        return wire.written
+
+    frames = asyncio.run(written())
+    assert frames[: len(frames) // 2] != frames[len(frames) // 2 :]

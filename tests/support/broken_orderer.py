@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 from chassis import lifecycle
-from chassis.lease import Lease
-from chassis.redis import Link
-from orderer import journal
-from orderer.journal import Journal, State
-from orderer.reorder import Reorder
-from orderer.runs import Batch, Run
+from chassis.redis import Command, Link, Script
+from orderer import commit
+from orderer.feed import State
+from orderer.reorder.outputs import Batch, Run
+from orderer.reorder.reorder import Reorder
 from orderer.service import serve
 from orderer.settings import Settings
-from relay import keys
+from orderer.store import Store
+from relay import keys, ordered
+from relay.messages import LARGEST
 
-RUNS = 13
+RUNS = 15
 """Which argument of the script is the number of runs."""
 
 BEGIN = f"local at = {RUNS}"
@@ -34,72 +36,71 @@ SAVE = "redis.call('HSET', KEYS[2]"
 END = "return reply"
 
 
-class TwoSteps:
-    """Do in two scripts, one after the other, what `commit.lua` does in one."""
-
-    def __init__(self, link: Link, dies_at: int) -> None:
-        checks, rest = journal.COMMIT_LUA.split(BEGIN)
-        append, save = rest.split(SAVE)
-        assert END in save
-        self._save = link.client.register_script(
-            checks + SAVE + save.replace(END, "return {'done'}")
-        )
-        self._append = link.client.register_script(BEGIN + append + END)
-        self._appends = count(1)
-        self._dies_at = dies_at
-
-    async def __call__(self, keys: list[str], args: list[Any]) -> Any:
-        verdict = await self._save(keys=keys, args=args)
-        if verdict != [b"done"]:
-            return verdict
-        runs = args[RUNS - 1]
-        if runs and next(self._appends) == self._dies_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return await self._append(keys=keys, args=args)
-
-
 def save_the_checkpoint_first(dies_at: int) -> None:
-    """Break promise 3: a death at the wrong instant loses what was about to be appended."""
-    make = Journal.__init__
+    """Break promise 3: a death at the wrong instant loses what was about to be appended.
 
-    def broken(self: Journal, link: Link, feed: str, lease: Lease) -> None:
-        make(self, link, feed, lease)
-        self._commit = TwoSteps(link, dies_at)
+    What `commit.lua` does in one step is done in two, one after the other.
+    """
+    checks, rest = commit.COMMIT_LUA.split(BEGIN)
+    append, save = rest.split(SAVE)
+    assert END in save
+    saving = Script(checks + SAVE + save.replace(END, "return {'done'}"))
+    appending = Script(BEGIN + append + END)
+    whole = Script(commit.COMMIT_LUA)(keys=(), args=())[1]
+    appends = count(1)
+    send_all = Link.send_all
 
-    Journal.__init__ = broken  # type: ignore[method-assign] # that is the point
+    async def in_two_steps(self: Link, commands: Sequence[Command]) -> list[Any]:
+        replies = []
+        for command in commands:
+            if command[:2] != ("EVALSHA", whole):
+                replies += await send_all(self, [command])
+                continue
+            names, arguments = command[3 : 3 + command[2]], command[3 + command[2] :]
+            (verdict,) = await send_all(self, [saving(names, arguments)])
+            if verdict == [b"done"]:
+                if arguments[RUNS - 1] and next(appends) == dies_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                (verdict,) = await send_all(self, [appending(names, arguments)])
+            replies.append(verdict)
+        return replies
+
+    Link.send_all = in_two_steps  # type: ignore[method-assign] # that is the point
 
 
 def release_at_once() -> None:
     """Break promise 1: frames go out in the order in which they come."""
-    layout = journal._run_arguments
-    serial = count(1)
+    serial, entry_id = count(1), ordered.entry_id
 
-    def accept(self: Reorder, seq: int, frame: bytes, batch: Batch) -> bool:
-        self._out.append(Run(self.epoch, seq, [frame], [batch]))
-        self.next = seq + 1
-        return False
+    def take_in(
+        self: Reorder, batch: Batch, ids: list[int], frames: Sequence[bytes],
+        places: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        for seq, frame in zip(ids, frames, strict=True):
+            self._out.append(Run(self.epoch, seq, [frame], [batch]))
 
-    def numbered(run: Run) -> list[Any]:
-        # The stream itself would refuse ids that go back.
-        return [f"{run.epoch}-{next(serial)}", *layout(run)[1:]]
+    def numbered(epoch: int, last: int) -> str:
+        # The stream itself would refuse ids that go back; an epoch's bounds stay what they are.
+        return entry_id(epoch, last if last in (0, LARGEST) else next(serial))
 
-    Reorder.accept = accept  # type: ignore[method-assign] # that is the point
-    journal._run_arguments = numbered
+    Reorder.take_in = take_in  # type: ignore[method-assign] # that is the point
+    ordered.entry_id = numbered
 
 
 def forget_the_checkpoint() -> None:
     """Break promise 2: what was published before a restart is published again."""
-    load = Journal.load
+    load = Store.load
 
-    async def broken(self: Journal) -> State:
-        order = keys.order(self.feed)
-        fields = {"epoch": 1, "next": "", "raw": "0-0", "seen": "0-0"}
-        if await self._link.client.exists(order):
-            fields["epoch"] = int(await self._link.client.hget(order, "epoch")) + 1
-            await self._link.client.hset(order, mapping=fields)
-        return await load(self)
+    async def broken(self: Store, feed: str, lease_key: str, fingerprints: int) -> State:
+        order = keys.order(feed)
+        if await self._link.send("EXISTS", order):
+            epoch = int(await self._link.send("HGET", order, "epoch")) + 1
+            await self._link.send(
+                "HSET", order, "epoch", epoch, "next", "", "raw", "0-0", "seen", "0-0"
+            )
+        return await load(self, feed, lease_key, fingerprints)
 
-    Journal.load = broken  # type: ignore[method-assign] # that is the point
+    Store.load = broken  # type: ignore[method-assign] # that is the point
 
 
 if __name__ == "__main__":

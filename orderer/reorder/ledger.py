@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import replace
 
-from .runs import Batch, Cause, Gap
-
-REMEMBERED = 10_000
-"""Gaps that are remembered at least, the latest ones."""
+from . import limits
+from .outputs import Batch, Cause, Gap
 
 
 class Ledger:
     """Given-up gaps of one epoch, by ids."""
 
-    def __init__(self, gaps: list[Gap]) -> None:
+    __slots__ = ("_firsts", "_gaps")
+
+    def __init__(self, gaps: Iterable[Gap] = ()) -> None:
         """Begin with `gaps`, which are in the order of their ids and do not overlap."""
-        self._gaps = gaps
-        self._firsts = [gap.first for gap in gaps]
+        self._gaps = list(gaps)
+        self._firsts = [gap.first for gap in self._gaps]
+
+    def __len__(self) -> int:
+        return len(self._gaps)
 
     def append(self, gap: Gap) -> None:
         """Add a gap above all others; far too many, the lowest are forgotten."""
         self._gaps.append(gap)
         self._firsts.append(gap.first)
-        if len(self._gaps) > 2 * REMEMBERED:
-            del self._gaps[:-REMEMBERED]
-            del self._firsts[:-REMEMBERED]
+        if len(self._gaps) > 2 * limits.REMEMBERED_GAPS:
+            del self._gaps[: -limits.REMEMBERED_GAPS]
+            del self._firsts[: -limits.REMEMBERED_GAPS]
 
     def begin(self, epoch: int, first: int, last: int, since: Batch | None) -> None:
         """Add the gap below the first id, which nobody sees till a frame of it comes.
@@ -32,8 +37,8 @@ class Ledger:
         It may be there already. `since` tells its age.
         """
         if self.find(last) is None:
-            now, time = (since.now, since.time) if since else (None, 0)
-            self._gaps.insert(0, Gap(epoch, first, last, now, time, Cause.TIMEOUT))
+            opened, time = (since.now, since.time) if since else (None, 0)
+            self._gaps.insert(0, Gap(epoch, first, last, opened, time, Cause.TIMEOUT))
             self._firsts.insert(0, first)
 
     def find(self, seq: int) -> Gap | None:
@@ -42,3 +47,9 @@ class Ledger:
         if at >= 0 and seq <= self._gaps[at].last:
             return self._gaps[at]
         return None
+
+    def count_late(self, seq: int) -> Gap:
+        """Count a late frame with its gap, which must be there; returns the gap as it is now."""
+        at = bisect_right(self._firsts, seq) - 1
+        gap = self._gaps[at] = replace(self._gaps[at], late=self._gaps[at].late + 1)
+        return gap

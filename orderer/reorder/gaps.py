@@ -1,4 +1,4 @@
-"""The gaps that are waited for. Pure.
+"""The gaps that are waited for.
 
 A gap is opened by a frame above all others seen, so gaps come into being in the order of their
 ids and of their age alike, and a plain list holds them in both orders.
@@ -8,20 +8,30 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from heapq import heappop, heappush
+from typing import NamedTuple
+
+
+class Open(NamedTuple):
+    """An open gap as others see it: ids `first` … `last`, of which some may be held."""
+
+    first: int
+    last: int
+    opened: float
+    """Feed time, seconds."""
+    revealed_at: int
+    """Receive time of the frame that revealed it, µs."""
 
 
 class OpenGap:
     """Ids `first` … `end − 1`, of which some are missing; `end` is held."""
 
-    __slots__ = ("_fills", "end", "first", "opened", "since")
+    __slots__ = ("_fills", "end", "first", "opened", "revealed_at")
 
-    def __init__(self, first: int, end: int, opened: float, since: int) -> None:
+    def __init__(self, first: int, end: int, opened: float, revealed_at: int) -> None:
         self.first = first
         self.end = end
         self.opened = opened
-        """When it was opened; feed time, seconds."""
-        self.since = since
-        """Receive time of the frame that opened it, µs."""
+        self.revealed_at = revealed_at
         self._fills: list[int] = []
         # A heap of the ids inside that are held, and of some below `next` that no longer are.
 
@@ -45,6 +55,8 @@ class OpenGap:
 class OpenGaps:
     """All open gaps of a numbering, by ids and by age."""
 
+    __slots__ = ("_firsts", "_gaps", "_head")
+
     def __init__(self) -> None:
         self._gaps: list[OpenGap] = []
         self._firsts: list[int] = []
@@ -55,10 +67,15 @@ class OpenGaps:
         """The gap that `next` waits in; there must be one."""
         return self._gaps[self._head]
 
-    def open(self, first: int, end: int, now: float, since: int) -> None:
+    def open(self, first: int, end: int, now: float, revealed_at: int) -> None:
         """Add a gap above all others."""
-        self._gaps.append(OpenGap(first, end, now, since))
+        self._gaps.append(OpenGap(first, end, now, revealed_at))
         self._firsts.append(first)
+
+    def began(self, now: float) -> None:
+        """Count those so far as open since this feed time at the earliest."""
+        for gap in self._gaps:
+            gap.opened = max(gap.opened, now)
 
     def around(self, seq: int) -> OpenGap:
         """Find the gap that the missing id `seq` is in."""
@@ -76,9 +93,11 @@ class OpenGaps:
             head = 0
         self._head = head
 
-    def listed(self, next: int) -> list[tuple[int, int, float, int]]:
-        """List those with ids missing as (first, last, opened, since); O(open gaps)."""
+    def listed(self, next: int) -> list[Open]:
+        """List those with ids missing, oldest first; `next` waits in one. O(open gaps)."""
         oldest, *others = self._gaps[self._head :]
-        return [(next, oldest.end - 1, oldest.opened, oldest.since)] + [
-            (gap.first, gap.end - 1, gap.opened, gap.since) for gap in others if gap.missing
+        return [Open(next, oldest.end - 1, oldest.opened, oldest.revealed_at)] + [
+            Open(gap.first, gap.end - 1, gap.opened, gap.revealed_at)
+            for gap in others
+            if gap.missing
         ]

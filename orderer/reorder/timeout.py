@@ -9,6 +9,8 @@ more slowly.
 
 from __future__ import annotations
 
+import math
+
 MEAN_GAIN = 1 / 8
 DEVIATION_GAIN = 1 / 4
 FALL = 1 / 64
@@ -28,10 +30,12 @@ MOST = 60.0
 
 
 class FixedTimeout:
-    """The time-out that the operator set, and how it fares; None waits for ever."""
+    """The time-out that the operator set, and how it fares; inf waits for ever."""
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.never = seconds == math.inf
+        """Whether nothing is given up but by an operator."""
         self.in_time = 0
         """Late frames that came within the time-out that was in force."""
         self.too_late = 0
@@ -39,7 +43,7 @@ class FixedTimeout:
 
     def observe(self, lateness: float) -> None:
         """Note that a missing frame came `lateness` seconds after its gap opened."""
-        if self.seconds is None or lateness <= self.seconds:
+        if lateness <= self.seconds:
             self.in_time += 1
         else:
             self.too_late += 1

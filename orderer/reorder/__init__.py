@@ -1,0 +1,37 @@
+"""The pure core: frames in, in any order; runs, gaps and epochs out, in order.
+
+Rule 1: nothing here knows a clock, Redis, a socket or a log. Time comes with the input: `now` is
+feed time in seconds, which stands still while nobody listens to the feed (see `orderer.clock`).
+Rule 2: each file owns one machine and its invariant. They meet in `numbering` and nowhere else.
+Rule 3: whoever holds a frame pins its batch, so that the checkpoint stays before it.
+
+Theory of operation
+===================
+
+A sequence's life is a row of *epochs*, and each epoch has two phases:
+
+    Joining ── first id found ──▶ Numbering ── restart ──▶ Joining (Numbering, if FIRST_ID is set)
+
+`Joining` (joining.py) holds what comes until it knows the first id. `Numbering` (numbering.py)
+sends each frame to one of four machines, by where its id lies:
+
+    far above all that was seen      Outliers   until MIN_SEQUENTIAL of them agree   (outliers.py)
+    from `next` on                   Buffer     released, held, or waited for        (buffer.py)
+    below `next`, in a gap           Ledger     late: counted, never sent            (ledger.py)
+    below `next`, else               Repeats    replay or restart?                   (repeats.py)
+
+`Repeats` compares with what came out, of which `Fingerprints` (fingerprints.py) remembers a hash
+of each frame. So every decision is made at once, in the middle of an entry, from what is in
+memory; nobody is asked.
+
+`Reorder` (reorder.py) is what the caller sees: it walks from phase to phase.
+
+Reading again
+=============
+
+Everything here is a function of the input. After a crash a new `Reorder` is made from what was
+committed (epoch, first id, `next`, the last gaps, the fingerprints of the output), and is fed the
+input again from the checkpoint on: the entry before the oldest pinned batch. That rebuilds the
+same state. An epoch's `Origin` names which frames of the input belong to it, for between the
+frames that prove a new numbering there may be stragglers of the old one.
+"""

@@ -1,0 +1,51 @@
+"""The core's own constants, and what it is told about one sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIN_SEQUENTIAL = 5
+"""Frames that must agree before a jump or a restart is believed (RFC 3550, A.1)."""
+
+MIN_SEQUENTIAL_RECONNECTED = 2
+"""Repeats that must agree right after a reconnect, before any ordinary frame has come."""
+
+PROBATION = 1000
+"""Frames after which a frame on probation is settled."""
+
+MAX_REPEATS = 256
+"""Repeats on probation at a time; beyond, the oldest is settled."""
+
+JOIN_SECONDS = 1.0
+"""Seconds of feed time in which the first id is looked for."""
+
+JOIN_RUN = 100
+"""Ids in a row from the lowest on that end the search early."""
+
+JOIN_SLACK = 1000
+"""Ids below the first one that count as stragglers of the moment in which we joined."""
+
+REMEMBERED_GAPS = 10_000
+"""Given-up gaps whose late frames are recognised, at least; the latest ones."""
+
+FINGERPRINTS = 100_000
+"""Frames that came out and are recognised when they come again, at least; see `Limits`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds one sequence."""
+
+    capacity: int
+    """Frames held at which the oldest gap is given up."""
+    capacity_bytes: int
+    """The same in bytes."""
+    max_jump: int
+    """Ids; what lies farther above everything seen is an outlier (RFC 3550: MAX_DROPOUT)."""
+    first_id: int | None = None
+    """First id of every numbering; None: it is looked for."""
+
+    @property
+    def fingerprints(self) -> int:
+        """Frames that came out and are remembered: as far back as a jump may be, at least."""
+        return max(FINGERPRINTS, self.max_jump)

@@ -1,0 +1,243 @@
+"""One epoch whose first id is known: each frame goes to the machine that its id belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from .buffer import Buffer
+from .fingerprints import Fingerprints
+from .ledger import Ledger
+from .limits import Limits
+from .outliers import Outliers
+from .outputs import END, Batch, Cause, Fates, Place, Rest
+from .probation import Waiting
+from .repeats import Repeats
+from .timeout import FixedTimeout
+
+
+class Numbering:
+    """The numbering phase of one epoch.
+
+    `take` and `expire` tell whether a new numbering was found to have begun; the caller then
+    closes this one.
+    """
+
+    __slots__ = (
+        "_fates", "_ledger", "_limits", "_outliers", "_repeated", "_repeats", "_timeout",
+        "buffer", "epoch", "proven_at",
+    )  # fmt: skip
+
+    def __init__(
+        self, epoch: int, next: int, limits: Limits, timeout: FixedTimeout, fates: Fates,
+        ledger: Ledger, published: Fingerprints, *, first: int, believed_at: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Set up a numbering that began with the id `first` and goes on with `next`."""
+        self.epoch = epoch
+        self.buffer = Buffer(epoch, next, timeout, published, believed_at)
+        self.proven_at = Place(b"", 0)
+        """Where in the input a new numbering was found to have begun."""
+        self._limits = limits
+        self._timeout = timeout
+        self._fates = fates
+        self._ledger = ledger
+        self._outliers = Outliers()
+        self._repeats = Repeats(limits, first)
+        self._repeated = 0
+
+    # Frames in ------------------------------------------------------------------------------
+
+    def take(self, rest: Rest, batch: Batch) -> bool:
+        """Take frames until a new numbering has begun (True) or there are no more."""
+        buffer = self.buffer
+        release, note = buffer.run.frames.append, buffer.run.batches.append
+        for at, seq, frame in rest:
+            if seq == buffer.next:
+                release(frame)
+                note(batch)
+                buffer.next = seq + 1
+                if buffer.held:
+                    buffer.close_up(batch)
+            elif seq > buffer.next:
+                if self._ahead(seq, frame, batch, at, batch.now):
+                    self.proven_at = Place(batch.entry, at)
+                    return True
+            elif self._behind(seq, frame, batch, at):
+                self.proven_at = Place(batch.entry, at)
+                return True
+        return False
+
+    def readmit(self, seq: int, frame: bytes, batch: Batch, at: int, now: float) -> bool:
+        """Take in, at `now`, a frame that was held elsewhere; True as with `take`."""
+        if seq == self.buffer.next:
+            self.buffer.release(frame, batch)
+            return False
+        if seq > self.buffer.next:
+            return self._ahead(seq, frame, batch, at, now)
+        return self._behind(seq, frame, batch, at)
+
+    def expire(self, batch: Batch) -> bool:
+        """Settle what nobody confirmed by `batch`, give up what is due; True as with `take`.
+
+        What was due when a former buffer read `batch`, that one has given up.
+        """
+        if (self._repeats or self._outliers) and self._end_probation(batch.now):
+            self.proven_at = Place(batch.entry, END)
+            return True
+        buffer = self.buffer
+        if not buffer.held or self._timeout.never or batch.replayed:
+            return False
+        while buffer.deadline <= batch.now:
+            self.give_up(Cause.TIMEOUT)
+        while self.crowded:
+            self.give_up(Cause.CAPACITY)
+        return False
+
+    def reconnected(self) -> None:
+        """Note that a line was connected: the feed may well number anew, too."""
+        self._settle_repeated()
+        self._repeats.reconnected(self.buffer.taken)
+
+    # Looking in -----------------------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """Frames held back or on probation."""
+        return len(self.buffer.held) + len(self._repeats) + len(self._outliers)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more is held than may be."""
+        buffer, limits = self.buffer, self._limits
+        return len(buffer.held) > limits.capacity or buffer.size > limits.capacity_bytes
+
+    # Decisions ------------------------------------------------------------------------------
+
+    def give_up(self, cause: Cause) -> None:
+        """Give up the hole at `next`; there must be one."""
+        self._ledger.append(self.buffer.give_up(cause))
+
+    def settle_repeats(self) -> None:
+        """Settle all repeats: they belong to no new numbering."""
+        for seq in list(self._repeats):
+            self._settle_repeat(seq)
+
+    def close(self) -> list[tuple[int, Waiting]]:
+        """Give up all that is missing, refuse the outliers, and hand over the repeats."""
+        while self.buffer.held:
+            self.give_up(Cause.RESET)
+        for _, waiting in self._outliers.release_all():
+            self._refuse(waiting)
+        return self._repeats.release_all()
+
+    # Ahead of `next` ------------------------------------------------------------------------
+
+    def _ahead(self, seq: int, frame: bytes, batch: Batch, at: int, now: float) -> bool:
+        buffer = self.buffer
+        if seq in buffer.held or seq in self._outliers:
+            self._repeated += 1
+            self._fates.duplicates += 1
+        elif buffer.exceeds(seq, self._limits.max_jump):
+            return self._suspect(seq, frame, batch, at, now)
+        else:
+            buffer.hold(seq, frame, batch)
+        return False
+
+    def _suspect(self, seq: int, frame: bytes, batch: Batch, at: int, now: float) -> bool:
+        """Put an outlier on probation, and believe it with those that bear it out."""
+        outliers, count = self._outliers, self.buffer.taken + self._repeated
+        outliers.add(seq, frame, batch, at, count)
+        anew = False
+        for other in outliers.agreeing(seq, self._limits.max_jump, count):
+            believed = outliers.release(other)
+            self.buffer.believed_at = now
+            if self.buffer.exceeds(other, self._limits.max_jump):
+                self.buffer.hold(other, believed.frame, believed.batch)
+            else:
+                anew |= self.readmit(other, believed.frame, believed.batch, believed.at, now)
+        return anew
+
+    # Behind `next` --------------------------------------------------------------------------
+
+    def _behind(self, seq: int, frame: bytes, batch: Batch, at: int) -> bool:
+        self._repeated += 1
+        if batch.replayed:
+            self.buffer.came_again(batch)
+            # That it comes again says nothing about the feed: it is read again after a crash.
+            if self.buffer.published.get(seq) == hash(frame):
+                self._repeats.interrupted()
+                self._fates.duplicates += 1
+                return False
+        if self.buffer.next - seq <= self._limits.max_jump and self._ledger.find(seq):
+            self._count_late(seq, batch)
+            return False
+        repeats = self._repeats
+        if seq in repeats:
+            # Of the two, only the later one can belong to a new numbering.
+            self._settle_repeat(seq)
+        repeats.add(seq, frame, batch, at, self.buffer.taken)
+        if repeats.full:
+            self._settle_repeat(next(iter(repeats)))
+        row = repeats.standing(seq)
+        return bool(row) and self._judge(row, batch)
+
+    def _judge(self, row: range, batch: Batch) -> bool:
+        """Tell a new numbering (True) from a replay, which is settled."""
+        repeats, published = self._repeats, self.buffer.published
+        if repeats.is_new_numbering(row, published, self.buffer.next):
+            proof = repeats.proof(row, published)
+            # A former buffer did not find it in `batch`, or that would be published.
+            if batch.replayed or not proof:
+                return False
+            self._settle_repeated(proof)
+            return True
+        # A replay says nothing about what differs elsewhere: that may begin a new numbering.
+        for seq in list(repeats):
+            if seq in row or repeats.same(seq, published):
+                self._settle_repeat(seq)
+        return False
+
+    def _settle_repeated(self, proof: Collection[int] = ()) -> None:
+        """Settle the repeats that are the very frames that came out, but for those in `proof`."""
+        repeats, published = self._repeats, self.buffer.published
+        for seq in list(repeats):
+            if seq not in proof and repeats.same(seq, published):
+                self._settle_repeat(seq)
+
+    def _settle_repeat(self, seq: int) -> None:
+        waiting = self._repeats.release(seq)
+        if self._ledger.find(seq) is None:
+            self._fates.duplicates += 1
+        else:
+            self._count_late(seq, waiting.batch)
+
+    def _count_late(self, seq: int, batch: Batch) -> None:
+        self._fates.late += 1
+        if not batch.replayed:
+            gap = self._ledger.count_late(seq)
+            self._fates.amended[gap.epoch, gap.first] = gap
+            if gap.opened is not None:
+                self._timeout.observe(batch.now - gap.opened)
+
+    # Probation ------------------------------------------------------------------------------
+
+    def _refuse(self, waiting: Waiting) -> None:
+        self._fates.outliers += 1
+        self._fates.refused.append((waiting.frame, waiting.batch))
+
+    def _end_probation(self, now: float) -> bool:
+        """Settle those for whom the time is up; True as with `take`."""
+        for seq in self._repeats.due(self.buffer.taken):
+            self._settle_repeat(seq)
+        outliers = self._outliers
+        due = set(outliers.due(self.buffer.taken + self._repeated))
+        anew = False
+        for seq in sorted(outliers):
+            # The feed may have caught up with an outlier meanwhile, and thereby with the next.
+            caught_up = not self.buffer.exceeds(seq, self._limits.max_jump)
+            if caught_up:
+                waiting = outliers.release(seq)
+                self.buffer.believed_at = now
+                anew |= self.readmit(seq, waiting.frame, waiting.batch, waiting.at, now)
+            elif seq in due:
+                self._refuse(outliers.release(seq))
+        return anew

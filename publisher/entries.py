@@ -1,24 +1,21 @@
-"""Entries of `ordered`: what may follow on one connection, and what is written together."""
+"""Entries of `ordered`: what may follow on one connection, and what is written together. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeAlias
 
-from .position import order
-
-Entry: TypeAlias = "tuple[bytes, list[bytes]]"
-"""An entry's id with its field-value list: the times, then id after id with its frame."""
+from relay.entry import position
+from relay.ordered import Entry, first_id
 
 
 def fitting(entries: list[Entry], written: bytes | None) -> list[Entry]:
     """Take the entries that may follow `written` on one connection: same numbering, higher ids."""
+    before = None if written is None else position(written)
     for at, (entry, values) in enumerate(entries):
-        if written is not None and (
-            order(entry)[0] != order(written)[0] or int(values[2]) <= order(written)[1]
-        ):
+        here = position(entry)
+        if before is not None and (here[0] != before[0] or first_id(values) <= before[1]):
             return entries[:at]
-        written = entry
+        before = here
     return entries
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
+from chassis import clock
 from chassis.logs import Log
 from relay import ordered
+from relay.entry import START, position
+from relay.ordered import Entry
 
-from .entries import Entry
 from .metrics import SinkMetrics
-from .position import START, order
 
 
 class Meter:
@@ -20,34 +19,33 @@ class Meter:
         self._metrics = metrics
         self._log = log
         self._sink = sink
-        self._thousand = (0, time.perf_counter())
+        self._thousand = (0, clock.monotonic())
         self._logged = 0.0
-        self._highest = START
+        self._highest = position(START)
 
     def count(self, messages: int) -> None:
         """Count what was just written."""
         self._metrics.messages.inc(messages)
         self._metrics.batch.observe(messages)
-        self._metrics.sent.set(time.time())
+        self._metrics.sent.set(clock.wall())
         self._count_thousands(messages)
 
     def observe(self, entries: list[Entry]) -> None:
         """Measure how long the way was of what was just written."""
-        now = time.time_ns() // 1000
+        now = clock.wall_us()
         metrics = self._metrics
         for entry, values in entries:
-            count = len(values) // 2 - 1
-            if order(entry) <= order(self._highest):
-                metrics.resent.inc(count)
-            for received, frames in ordered.times(values):
-                metrics.relay.observe(max(0, now - received) / 1e6, frames)
-        self._highest = max(self._highest, entries[-1][0], key=order)
+            if position(entry) <= self._highest:
+                metrics.resent.inc(ordered.count(values))
+            for received, messages in ordered.times(values):
+                metrics.relay.observe(max(0, now - received) / 1e6, messages)
+        self._highest = max(self._highest, position(entries[-1][0]))
 
     def _count_thousands(self, messages: int) -> None:
         """Measure the time taken per thousand messages; log it, once a second at most."""
         sent, began = self._thousand
         sent += messages
-        now = time.perf_counter()
+        now = clock.monotonic()
         if sent >= 1000:
             seconds = (now - began) * 1000 / sent
             self._metrics.thousand.observe(seconds, sent // 1000)

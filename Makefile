@@ -11,6 +11,10 @@ endif
 SYSTEM = redis-server=redis-server promtool=prometheus \
 	prometheus-redis-exporter=prometheus-redis-exporter chromium=chromium
 
+# Tests of what is pure.
+UNIT = tests/unit/orderer tests/unit/ingestor tests/unit/relay tests/contract/test_layout.py \
+	$(addprefix tests/unit/publisher/test_,entries.py meter.py retention.py window.py)
+
 VENV = .venv/bin/python
 PIP = $(VENV) -m pip install -qq --disable-pip-version-check --require-hashes --requirement
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV) -m uv pip compile --quiet --universal \
@@ -21,7 +25,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV) -m uv pip compile --quiet -
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: help demo up test test-compose check lint format dashboards bench bench-chat bench-wisdom lock system clean
+.PHONY: help demo up unit test simulate test-compose check lint format dashboards bench bench-chat bench-wisdom lock system clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,6 +38,13 @@ up: .venv/standalone ## Keep the whole stack running in this terminal until Ctrl
 
 test: .venv/dev system ## Run the tests (TEST_ARGS=)
 	@$(VENV) -m pytest -q $(TEST_ARGS)
+
+unit: .venv/dev ## Run what needs no server and takes seconds: the pure modules' tests
+	@$(VENV) -m pytest -q $(UNIT) $(TEST_ARGS)
+
+simulate: .venv/dev ## Run the relay through simulated faults (SCHEDULES=1000 FIRST=0 SIMULATE_ARGS=)
+	@$(VENV) -m tests.simulation $(if $(SCHEDULES),--schedules $(SCHEDULES)) \
+		$(if $(FIRST),--first $(FIRST)) $(SIMULATE_ARGS)
 
 test-compose: .venv/dev ## Run the tests of the stack in containers, where Docker answers (TEST_ARGS=)
 	@SERIATIM_COMPOSE=1 $(VENV) -m pytest -q tests/compose $(TEST_ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -51,15 +52,18 @@ def tracked() -> list[Path]:
 
 
 def imports(source: str, package: tuple[str, ...]) -> set[str]:
-    """Collect the top-level names that a module of `package` imports."""
+    """Collect the dotted names that a module of `package` imports: modules, and what is in them."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.partition(".")[0])
-        elif isinstance(node, ast.ImportFrom) and node.level > len(package):
-            found.add("outside of its package")
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level > len(package):
+                found.add("outside of its package")
+                continue
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
         elif (
             isinstance(node, ast.Call)
             and getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -67,8 +71,13 @@ def imports(source: str, package: tuple[str, ...]) -> set[str]:
             and node.args
             and isinstance(node.args[0], ast.Constant)
         ):
-            found.add(str(node.args[0].value).partition(".")[0])
+            found.add(str(node.args[0].value))
     return found
+
+
+def within(name: str, rooms: Iterable[str]) -> bool:
+    """Tell whether a dotted name, or a file, is in one of these packages or modules."""
+    return any(name == room or name.startswith((f"{room}.", f"{room}/")) for room in rooms)
 
 
 def sources(package: str) -> list[tuple[str, str]]:
@@ -85,7 +94,7 @@ def test_packages_import_only_what_they_may(package: str) -> None:
     allowed = {package, *MAY_IMPORT[package]}
     strangers = {}
     for name, text in sources(package):
-        found = imports(text, Path(name).parts[:-1])
+        found = {module.partition(".")[0] for module in imports(text, Path(name).parts[:-1])}
         wrong = found & (PROJECT | {"outside of its package"}) - allowed
         if wrong:
             strangers[name] = sorted(wrong)
@@ -103,11 +112,89 @@ def test_the_import_check_sees_every_form() -> None:
         "    importlib.import_module('chat.client')\n"
     )
     assert imports(source, ("simulator",)) == {
-        "orderer",
+        "orderer.reorder",
         "publisher",
-        "chat",
+        "publisher.sink",
+        "simulator",
+        "simulator.settings",
+        "chat.client",
         "outside of its package",
     }
+    assert "orderer.feed" in imports("from ..feed import Feed", ("orderer", "reorder"))
+    assert "chassis.clock" in imports("from chassis import clock", ("orderer",))
+    assert "redis.exceptions" in imports("def f():\n    import redis.exceptions", ("chat",))
+
+
+ROOMS = {
+    "redis": ("chassis/redis", "standalone"),
+    "websockets": (
+        "chassis/websocket", "chassis/ops.py", "chassis/http.py", "broadcast", "chat/client",
+    ),
+    # The reaper is a script by itself and imports nothing of the project.
+    "time": ("chassis/clock.py", "standalone/reaper.py"),
+    "random": ("chassis/clock.py",),
+    "secrets": ("chassis/clock.py",),
+}  # fmt: skip
+"""What may be imported in these rooms only: everybody else goes through their doors."""
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_doors(module: str) -> None:
+    """There would be no place for a fault, a cluster or a simulation: somebody goes round it."""
+    elsewhere = [
+        name
+        for package in MAY_IMPORT
+        for name, text in sources(package)
+        if not within(name, ROOMS[module])
+        and any(within(found, [module]) for found in imports(text, Path(name).parts[:-1]))
+    ]
+    assert not elsewhere
+
+
+WORLD = ("asyncio", "redis", "websockets", "time", "random", "chassis.clock", "chassis.redis")
+
+PURE = (
+    "orderer/reorder", "orderer/feed.py", "orderer/clock.py", "orderer/lines.py",
+    "orderer/checkpoint.py", "publisher/window.py", "publisher/retention.py",
+    "ingestor/backlog.py", "ingestor/listening.py", "relay",
+)  # fmt: skip
+"""Values in, values out: these know no loop, no clock, no Redis and no socket."""
+
+
+def pure() -> list[tuple[str, str]]:
+    """List the modules that are pure."""
+    return [
+        (name, text)
+        for package in MAY_IMPORT
+        for name, text in sources(package)
+        if within(name, PURE) and name != "relay/rejected.py"
+    ]
+
+
+def test_the_pure_modules_know_nothing_of_the_world() -> None:
+    """A decision would depend on more than what was read, and could not be repeated."""
+    assert len(pure()) > 25
+    strangers = {}
+    for name, text in pure():
+        wrong = {m for m in imports(text, Path(name).parts[:-1]) if within(m, WORLD)}
+        if wrong:
+            strangers[name] = sorted(wrong)
+    assert not strangers
+
+
+def test_the_core_knows_itself_only() -> None:
+    """What decides would no longer be read, tested and trusted by itself."""
+    for name, text in sources("orderer/reorder"):
+        ours = {m for m in imports(text, Path(name).parts[:-1]) if m.partition(".")[0] in PROJECT}
+        assert all(within(m, ["orderer.reorder", "relay.entry"]) for m in ours), (name, ours)
+
+
+def test_nothing_waits_or_asserts_in_the_core() -> None:
+    """A decision would stop in the middle, or a state have no name but an assertion."""
+    kinds = (ast.Await, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Assert)
+    for name, text in pure():
+        found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+        assert not found, name
 
 
 def constants(source: str) -> set[str | bytes]:

@@ -52,6 +52,8 @@ class _Work:
         """Whether Redis cannot do what it is asked for."""
         self.feed: Feed
         """There once the feed has been taken up."""
+        self.fence = ""
+        """Value of the lease then; under a later one, another may have written since."""
         self.trimmed = b""
         self.behind = False
         """Whether more was waiting in the input when it was last read."""
@@ -133,6 +135,7 @@ class Worker:
     async def _take_up(self, work: _Work) -> None:
         """Resume a feed from its checkpoint."""
         fingerprints = self._options.limits.fingerprints
+        work.fence = work.lease.value
         try:
             state = await self._link.patiently(
                 lambda: self._store.load(work.name, work.lease.key, fingerprints)
@@ -206,7 +209,7 @@ class Worker:
         if not commits:
             return
         verdicts = await self._store.commit(
-            [(commit, self._working[name].lease.value) for name, commit in commits.items()]
+            [(commit, self._working[name].fence) for name, commit in commits.items()]
         )
         took = clock.monotonic() - began
         for name, verdict in verdicts.items():
@@ -282,8 +285,6 @@ class Worker:
 
     async def _look(self) -> None:
         """See whether Redis still has the numberings that are continued here."""
-        expected = {
-            name: (work.feed.cursor, work.lease.value) for name, work in self._working.items()
-        }
+        expected = {name: (work.feed.cursor, work.fence) for name, work in self._working.items()}
         for name in sorted(await self._store.lost(expected)):
             self._refused(self._working[name], Verdict.LOST)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Acquire or renew a lease.
 --
 -- KEYS[1]  lease:{feed}:<role>   string `<fence>:<instance>`, expires
@@ -7,7 +8,7 @@
 -- ARGV[3]  time to live, ms
 --
 -- Returns the value that is now held by this instance, or '' when another holds the lease.
--- Renewing writes nothing but the expiry, so it still works when Redis is out of memory.
+-- It works when Redis is out of memory, too: who makes room again must be let to work.
 local value = redis.call('GET', KEYS[1])
 if value then
   if value ~= ARGV[1] then return '' end

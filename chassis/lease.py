@@ -18,12 +18,17 @@ from .redis import Command, Link, Script
 
 _RENEW = Script(resources.files(__package__).joinpath("lease.lua").read_text())
 
-_RELEASE = Script("""
+_RELEASE = Script("""#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """)
 
 ACTIVE = Gauge("lease_active", "1 while this instance holds the lease", ["feed", "role"])
+FENCE = Gauge(
+    "lease_fence",
+    "Number of this instance among all holders of the lease, when it last held it; 0 = never",
+    ["feed", "role"],
+)
 
 
 def lease_key(feed: str, role: str) -> str:
@@ -52,6 +57,7 @@ class Lease:
         self._deadline = 0.0
         # Asked at each scrape, so that a holder whom Redis does not answer stops claiming in time.
         ACTIVE.labels(feed, role).set_function(lambda: self.held)
+        self._fence = FENCE.labels(feed, role)
 
     @property
     def held(self) -> bool:
@@ -75,6 +81,8 @@ class Lease:
     def _answered(self, reply: bytes, asked: float) -> bool:
         self.value = reply.decode()
         self._deadline = asked + self._ttl
+        if self.value:
+            self._fence.set(int(self.value.partition(":")[0]))
         return bool(self.value)
 
     async def seize(self) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from .output import escaped, visible
+
 
 class Log:
     """Write events of one service; fields are keyword arguments."""
@@ -64,16 +66,20 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry, default=str).decode()
+        return escaped(orjson.dumps(entry, default=str).decode())
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         fields = "".join(f"  {name}={value}" for name, value in _fields(record).items())
-        line = f"{when} {record.levelname:<7} {record.name:<9} {record.getMessage()}{fields}"
+        line = visible(
+            f"{when} {record.levelname:<7} {record.name:<9} {record.getMessage()}{fields}"
+        )
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            # What was raised may bear a peer's words, and none of them may look like an entry.
+            raised = visible(self.formatException(record.exc_info), lines=True)
+            line += "\n  " + raised.replace("\n", "\n  ")
         return line
 
 

@@ -15,8 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from .http import respond, respond_json
+from .http import refusal, respond, respond_json, suited
 from .logs import Log
+from .network import listening
 
 OPEN_TIMEOUT = 3.0
 """Seconds in which a request must have come; a connection that stays silent holds up the end."""
@@ -44,23 +45,26 @@ async def endpoint(host: str, port: int, readiness: Readiness, log: Log) -> Asyn
     """Serve the ops endpoint inside the `async with` block; yields the port it listens on."""
 
     def process_request(_connection: ServerConnection, request: Request) -> Response:
-        return answer(request.path, readiness)
+        return refusal(request) or suited(request, answer(request.path, readiness))
 
     async def refuse(connection: ServerConnection) -> None:
         await connection.close()
 
     quiet = logging.getLogger("websockets.ops")
     quiet.setLevel(logging.CRITICAL)
-    async with serve(
-        refuse,
-        host,
-        port,
-        process_request=process_request,
-        compression=None,
-        logger=quiet,
-        open_timeout=OPEN_TIMEOUT,
-        close_timeout=1,
-    ) as server:
+    with listening("OPS_HOST, OPS_PORT", host, port):
+        starting = await serve(
+            refuse,
+            host,
+            port,
+            process_request=process_request,
+            compression=None,
+            logger=quiet,
+            open_timeout=OPEN_TIMEOUT,
+            close_timeout=1,
+            server_header=None,
+        )
+    async with starting as server:
         bound: int = next(iter(server.sockets)).getsockname()[1]
         log.info("ops endpoint listens", host=host, port=bound)
         yield bound

@@ -10,11 +10,18 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+
+from . import hosts
+from .redis import address
 
 S = TypeVar("S", bound="Common")
 T = TypeVar("T")
+
+IN_FILE = "_FILE"
+"""What is put behind the name of a URL's variable to name a file that holds it."""
 
 REQUIRED: Any = object()
 """Default of a variable that must be set."""
@@ -35,12 +42,14 @@ def setting(
     doc: str,
     *,
     secret: bool = False,
+    unless: tuple[str, T] | None = None,
 ) -> T:
     """Declare a field read from `variable`.
 
     `default` is text as a user would write it and goes through `parse` too; `REQUIRED` means
     that there is none. `parse` raises ValueError with a message that completes
-    "VARIABLE: ...". A `secret` value is shown without its password.
+    "VARIABLE: ...", or SettingsError with lines of its own. A `secret` value is shown without its
+    password. `unless` names another variable that says it all, and what the field is then.
     """
     field: Any = dataclasses.field(
         metadata={
@@ -49,9 +58,21 @@ def setting(
             "default": default,
             "doc": doc,
             "secret": secret,
+            "unless": unless,
         }
     )
     return field  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass(frozen=True)
+class WithEnviron(Generic[T]):
+    """A parser that looks into the environment for more than its own variable."""
+
+    parse: Callable[[str, Mapping[str, str]], T]
+
+    def __call__(self, value: str) -> T:
+        """Parse without anything else being set."""
+        return self.parse(value, {})
 
 
 # Parsers ------------------------------------------------------------------------------------
@@ -121,40 +142,79 @@ def url(*schemes: str) -> Callable[[str], str]:
     """Accept a URL with one of `schemes` and, but for unix sockets, a host."""
 
     def parse(value: str) -> str:
+        shown = _of_mistaken(value)
         try:
             parts = urlsplit(value)
             _ = parts.port
         except ValueError as error:
-            raise ValueError(f"{redact(value)!r} is not a URL ({error})") from None
+            # Its own words may be a part of the password.
+            what = "port is no number up to 65535" if "ort " in str(error) else "host is none"
+            raise ValueError(f"{shown!r} is not a URL: its {what}; {_ESCAPES}") from None
         if parts.scheme not in schemes:
             raise ValueError(
-                f"{redact(value)!r} does not start with "
+                f"{shown!r} does not start with "
                 + " or ".join(f"{scheme}://" for scheme in schemes)
             )
         if not parts.hostname and parts.scheme != "unix":
-            raise ValueError(f"{redact(value)!r} names no host")
+            raise ValueError(f"{shown!r} names no host")
+        if parts.username and parts.password is None and parts.scheme in ("ws", "wss"):
+            raise ValueError(
+                f"{shown!r} names a user without a password (without one, write NAME:@)"
+            )
         return value
 
     return parse
 
 
-_SECRET_PARAMETER = re.compile(
-    r"([?&][^=&#]*(?:pass|secret|token|key|auth|sig)[^=&#]*=)[^&#]*", re.IGNORECASE
-)
+def redis_url(value: str) -> str:
+    """Accept a URL of a Redis server, whose certificates can be read if it names any."""
+    value = url("redis", "rediss", "unix")(value)
+    try:
+        address(value)
+    except ValueError as error:
+        raise ValueError(f"{redact(value)!r} cannot be used ({error})") from None
+    return value
+
+
+_ESCAPES = "/ ? # @ in a password are written %2F %3F %23 %40"
 
 
 def redact(value: str) -> str:
-    """Replace the password in a URL, and what looks like one in its query, with `***`."""
-    value = _SECRET_PARAMETER.sub(r"\1***", value)
+    """Replace a URL's password, or its only name, and all values of its query with `***`."""
     try:
         parts = urlsplit(value)
-        password = parts.password
+        _ = parts.port
     except ValueError:
-        return re.sub(r":[^:@/]*@", ":***@", value)
-    if not password:
+        return _of_mistaken(value)
+    if not ("@" in parts.netloc or parts.query or parts.fragment):
         return value
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    user, found, host = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    # A name alone may be a token.
+    hidden = f"{name}:***" if password else "***" if name else user
+    query = "&".join(re.sub("(=|^(?!.*=)).*", r"\1***", pair) for pair in parts.query.split("&"))
+    return urlunsplit(
+        parts._replace(
+            netloc=f"{hidden}{found}{host}",
+            query=query if parts.query else "",
+            fragment="***" if parts.fragment else "",
+        )
+    )
+
+
+def _of_mistaken(value: str) -> str:
+    """Show what can be no secret of a URL that may be misspelt: nobody knows where what begins."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+        if parts.hostname and "@" not in parts.path:
+            return redact(value)
+    except ValueError:
+        pass
+    if not re.search("[@?#]", value):
+        return value
+    scheme = re.match("[a-z]+://", value, re.IGNORECASE)
+    return f"{scheme[0] if scheme else ''}…"
 
 
 # The settings that all services share -------------------------------------------------------
@@ -172,6 +232,12 @@ class Common:
         integer(0, 65535),
         "9100",
         "port of the same; 0 = any free port, which is logged",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "ALLOWED_HOSTS",
+        hosts.names,
+        "",
+        "host names it may be asked by, beside addresses and names without a dot; * = any",
     )
     log_level: str = setting(
         "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "least level to log"
@@ -196,7 +262,7 @@ class WithRedis(Common):
 
     redis_url: str = setting(
         "REDIS_URL",
-        url("redis", "rediss", "unix"),
+        redis_url,
         "redis://127.0.0.1:6379/0",
         "Redis or Valkey: redis://, rediss:// (TLS) or unix://",
         secret=True,
@@ -212,24 +278,43 @@ class WithRedis(Common):
 def load(kind: type[S], service: str, environ: Mapping[str, str]) -> S:
     """Read `kind` from `environ`.
 
-    A variable that is set to nothing counts as not set, as Compose files leave it. Raises
+    A variable that is set to nothing counts as not set, as Compose files leave it; a URL
+    may be in a file, which `VARIABLE_FILE` names, and does not show in the environment. Raises
     SettingsError for bad values, missing required ones, and unknown variables that carry the
     service's prefix (`ORDERER_…` for `orderer`).
     """
     mistakes = []
-    values = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         variable = field.metadata["variable"]
         default = field.metadata["default"]
-        value = environ.get(variable, "").strip() or default
+        other, instead = field.metadata["unless"] or ("", None)
+        if environ.get(other, "").strip():
+            values[field.name] = instead
+            continue
+        try:
+            value = _given(variable, environ) or default
+        except ValueError as error:
+            mistakes.append(str(error))
+            continue
         if value is REQUIRED:
             mistakes.append(f"{variable}: must be set ({field.metadata['doc']})")
             continue
+        parse = field.metadata["parse"]
         try:
-            values[field.name] = field.metadata["parse"](value)
+            if isinstance(parse, WithEnviron):
+                values[field.name] = parse.parse(value, environ)
+            else:
+                values[field.name] = parse(value)
+        except SettingsError as error:
+            mistakes += error.mistakes
         except ValueError as error:
             mistakes.append(f"{variable}: {error}")
-    known = set(variables(kind))
+    known = set(variables(kind)) | {
+        field.metadata["variable"] + IN_FILE
+        for field in dataclasses.fields(kind)
+        if field.metadata["variable"].endswith("_URL")
+    }
     prefix = service.upper() + "_"
     mistakes += [
         f"{variable}: there is no such setting"
@@ -239,6 +324,24 @@ def load(kind: type[S], service: str, environ: Mapping[str, str]) -> S:
     if mistakes:
         raise SettingsError(mistakes)
     return kind(**values)
+
+
+def _given(variable: str, environ: Mapping[str, str]) -> str:
+    """Find what a variable is set to, itself or, if it is a URL, in a file that is named."""
+    value = environ.get(variable, "").strip()
+    path = environ.get(variable + IN_FILE, "").strip() if variable.endswith("_URL") else ""
+    if not path:
+        return value
+    if value:
+        raise ValueError(f"{variable}: {variable}{IN_FILE} is set, too; one of them is enough")
+    try:
+        value = Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ValueError(f"{variable}{IN_FILE}: cannot read {path}: {why}") from None
+    if not value:
+        raise ValueError(f"{variable}{IN_FILE}: there is nothing in {path}")
+    return value
 
 
 def variables(kind: type[Common]) -> list[str]:

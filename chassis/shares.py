@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
 from . import clock
@@ -96,11 +96,11 @@ class Shares(Generic[W]):
 
     async def _turn(self) -> None:
         await self._collect()
-        await self._renew()
-        pieces = await self._find()
+        failed = await self._renew()
+        pieces = dict.fromkeys(await self._find())
         share = await self._share(len(pieces))
         surplus = len(self._working) - share
-        for piece, (lease, stopped, _) in list(self._working.items()):
+        for piece, (lease, stopped, _) in self._working.items():
             if piece not in pieces or surplus > 0:
                 surplus -= 1
                 if not stopped.is_set():
@@ -108,18 +108,12 @@ class Shares(Generic[W]):
                     stopped.set()
         free = [piece for piece in pieces if piece not in self._working]
         clock.shuffle(free)
-        for piece in free:
-            if piece not in self._known:
-                feed, role = self._name(piece)
-                self._known[piece] = Lease(self._link, feed, role, self._instance, self._ttl)
-            lease = self._known[piece]
-            if len(self._working) < share and await lease.acquire():
-                self._log.info("active", feed=lease.feed, role=lease.role, fence=lease.value)
-                stopped = asyncio.Event()
-                task = asyncio.ensure_future(self._do(piece, lease, stopped))
-                self._working[piece] = (lease, stopped, task)
+        while free and (room := share - len(self._working)) > 0:
+            failed += await self._take(free[:room])
+            del free[:room]
+        checked(failed)
 
-    async def _renew(self) -> None:
+    async def _renew(self) -> list[Exception]:
         """Renew the leases under which there is work, and stop the work whose lease is gone."""
         working = [(lease, lease.value, stopped) for lease, stopped, _ in self._working.values()]
         failed = await renew(self._link, [lease for lease, _, _ in working])
@@ -130,7 +124,23 @@ class Shares(Generic[W]):
             elif lease.value != before and not self._keep:
                 self._log.warning("lease had run out", feed=lease.feed, role=lease.role)
                 stopped.set()
-        checked(failed)
+        return failed
+
+    async def _take(self, pieces: Sequence[W]) -> list[Exception]:
+        """Begin to work on those of the pieces whose leases are free."""
+        for piece in pieces:
+            if piece not in self._known:
+                feed, role = self._name(piece)
+                self._known[piece] = Lease(self._link, feed, role, self._instance, self._ttl)
+        failed = await renew(self._link, [self._known[piece] for piece in pieces])
+        for piece in pieces:
+            lease = self._known[piece]
+            if lease.held:
+                self._log.info("active", feed=lease.feed, role=lease.role, fence=lease.value)
+                stopped = asyncio.Event()
+                task = asyncio.ensure_future(self._do(piece, lease, stopped))
+                self._working[piece] = (lease, stopped, task)
+        return failed
 
     async def _share(self, pieces: int) -> int:
         """Show that this replica lives, and compute its fair share of `pieces`.

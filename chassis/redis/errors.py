@@ -7,17 +7,19 @@ import asyncio
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
+    NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
     TimeoutError,
 )
 
-__all__ = ["ResponseError", "Unavailable", "transient"]
+__all__ = ["ResponseError", "Unavailable", "reply_error", "transient"]
 
 _TRANSIENT_WORDS = (
     "OOM", "MISCONF", "LOADING", "READONLY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN",
-    "NOREPLICAS", "BUSY", "NOAUTH", "WRONGPASS",
+    "NOREPLICAS", "BUSY ", "NOAUTH", "WRONGPASS", "UNBLOCKED",
 )  # fmt: skip
 
 
@@ -42,6 +44,17 @@ def transient(error: BaseException) -> str | None:
             message = str(error)
             if message.startswith("OOM") or "OOM command not allowed" in message:
                 return "memory"
+            if message.startswith("NOPERM") or isinstance(error, NoPermissionError):
+                return "forbidden"
             if message.startswith(_TRANSIENT_WORDS) or "MISCONF" in message:
                 return "refused"
     return None
+
+
+def reply_error(text: str) -> Exception:
+    """Make the exception for an error that the server replied; its text is the server's."""
+    if text.startswith("NOSCRIPT"):
+        return NoScriptError(text)
+    if text.startswith("ERR max number of clients"):  # and then the connection ends
+        return ConnectionError(text)
+    return ResponseError(text)

@@ -1,8 +1,7 @@
 """A process's link to Redis: the one door to it, and patience with a server that is away.
 
-redis-py retries by itself, and a retried XADD writes twice; so retries are off and `Link.patiently`
-decides. Blocking reads have a client of their own, because `socket_timeout` must exceed the time
-they block.
+All commands share one connection, on which they are sent as they come. A read that waits for
+something new would hold up the others, so it has a connection for itself meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha1
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from prometheus_client import Counter, Gauge
 from redis.exceptions import NoScriptError
@@ -19,9 +18,10 @@ from chassis import clock
 from chassis.backoff import Backoff
 from chassis.logs import Log
 
-from .client import make_client
+from .address import Command, address
 from .errors import Unavailable, transient
 from .subscriber import Subscriber
+from .wire import Wire
 
 T = TypeVar("T")
 
@@ -39,12 +39,9 @@ BLOCK_MS = 1000
 
 UP = Gauge("redis_up", "1 while Redis answers this process, else 0")
 FAILURES = Counter("redis_failures", "Redis commands that failed and were tried again", ["reason"])
-for _reason in ("connection", "timeout", "memory", "refused"):
+for _reason in ("connection", "timeout", "memory", "refused", "forbidden"):
     FAILURES.labels(_reason)
 
-
-Command: TypeAlias = "tuple[Any, ...]"
-"""A command's words: its name and its arguments, bytes, str or numbers."""
 
 Entry: TypeAlias = "tuple[bytes, list[bytes]]"
 """A stream's entry: its id, and its fields as a flat list (field, value, field, value, …)."""
@@ -54,12 +51,12 @@ class Script:
     """A Lua script; calling it makes the command that runs it."""
 
     def __init__(self, source: str) -> None:
-        self._sha = sha1(source.encode()).hexdigest()
-        _SOURCES[self._sha] = source
+        self.sha = sha1(source.encode()).hexdigest()
+        _SOURCES[self.sha] = source
 
     def __call__(self, keys: Sequence[Any] = (), args: Sequence[Any] = ()) -> Command:
         """Make the command that runs it on `keys` with `args`."""
-        return ("EVALSHA", self._sha, len(keys), *keys, *args)
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
 
 
 _SOURCES: dict[str, str] = {}
@@ -78,6 +75,16 @@ def checked(replies: list[Any]) -> list[Any]:
     return replies
 
 
+class Connection(Protocol):
+    """What the link needs of a connection; see `Wire`."""
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together and return their replies, with errors among them."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
 class Link:
     """One process's link to Redis.
 
@@ -92,27 +99,31 @@ class Link:
         *,
         timeout: float,
         stop: asyncio.Event,
-        make: Callable[[str, float], Any] = make_client,
+        make: Callable[[float], Connection] | None = None,
     ) -> None:
-        """Prepare clients; nothing connects yet.
+        """Prepare; nothing connects yet.
 
         `timeout` is seconds for one command, `MOST_TIMEOUT` at most; patience ends `DRAIN`
-        seconds after `stop`. `make(url, timeout)` makes a client like redis-py's.
+        seconds after `stop`. `make(timeout)` makes what is used in place of connections.
         """
-        timeout = min(timeout, MOST_TIMEOUT)
+        self._timeout = min(timeout, MOST_TIMEOUT)
         self._log = log
         self._stop = stop
         self._stopped: float | None = None
-        # Any: redis-py types replies as what its own callbacks make of them; these have none.
-        self._commands: Any = make(url, timeout)
-        self._commands.response_callbacks.clear()
-        self._blocking: Any = make(url, timeout + BLOCK_MS / 1000)
-        self._blocking.response_callbacks.clear()
+        self._address = address(url)
+        self._make = make or (lambda timeout: Wire(self._address, timeout))
+        self._commands = self._make(self._timeout)
+        self._idle: list[Connection] = []
+        """Connections on which a read may wait."""
         self._down_since: float | None = None
         self._refused_at = -REFUSED
         self.answered = False
         """Whether Redis has ever answered."""
         UP.set(0)
+
+    def channel(self, name: str) -> str:
+        """Name a channel of this database: what is published is heard in all of them."""
+        return f"{name}@{self._address.database}" if self._address.database else name
 
     @property
     def up(self) -> bool:
@@ -121,11 +132,12 @@ class Link:
 
     async def send(self, *command: Any) -> Any:
         """Send a command and return its reply; raises what the server or the connection says."""
-        try:
-            return await self._commands.execute_command(*command)
-        except NoScriptError:
-            await self._load([command])
-            return await self._commands.execute_command(*command)
+        (reply,) = await self._commands.exchange((command,))
+        if isinstance(reply, NoScriptError):
+            (reply,) = await self._with_scripts([command])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together; an error of one stands in the place of its reply.
@@ -135,26 +147,19 @@ class Link:
         """
         if not commands:
             return []
-        replies = await self._pipelined(commands)
+        replies = await self._commands.exchange(commands)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
-            await self._load([commands[at] for at in unknown])
-            again = await self._pipelined([commands[at] for at in unknown])
+            again = await self._with_scripts([commands[at] for at in unknown])
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
         return replies
 
-    async def _load(self, commands: Sequence[Command]) -> None:
-        """Make the scripts of these commands known to the server, which has lost them."""
-        for sha in {command[1] for command in commands}:
-            await self._commands.execute_command("SCRIPT", "LOAD", _SOURCES[sha])
-
-    async def _pipelined(self, commands: Sequence[Command]) -> list[Any]:
-        pipeline = self._commands.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
+    async def _with_scripts(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands whose scripts the server has lost, together with the scripts."""
+        loads = [("SCRIPT", "LOAD", _SOURCES[sha]) for sha in {command[1] for command in commands}]
+        replies = await self._commands.exchange([*loads, *commands])
+        return replies[len(loads) :]
 
     async def read(
         self, cursors: Mapping[str, bytes], *, count: int, block: bool = True
@@ -164,14 +169,27 @@ class Link:
         With `block`, wait `BLOCK_MS` for something new. Streams without any are left out.
         """
         waiting = ("BLOCK", BLOCK_MS) if block else ()
-        reply = await self._blocking.execute_command(
-            "XREAD", "COUNT", count, *waiting, "STREAMS", *cursors, *cursors.values()
-        )
+        command = ("XREAD", "COUNT", count, *waiting, "STREAMS", *cursors, *cursors.values())
+        reply = await self._wait(command) if block else await self.send(*command)
         return {stream.decode(): entries for stream, entries in reply or ()}
 
+    async def _wait(self, command: Command) -> Any:
+        """Send a command that may wait for long, on a connection that nobody else uses."""
+        idle = self._idle
+        connection = idle.pop() if idle else self._make(self._timeout + BLOCK_MS / 1000)
+        try:
+            (reply,) = await connection.exchange((command,))
+        except BaseException:
+            await connection.close()  # or the reply would come to the next who reads
+            raise
+        idle.append(connection)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
     def listen(self) -> Subscriber:
-        """Open a connection that hears what is published; it must be closed."""
-        return Subscriber(self._blocking.pubsub())
+        """Make a connection that hears what is published; it must be closed."""
+        return Subscriber(self._address, self._timeout)
 
     async def attempt(self, operation: Callable[[], Awaitable[object]]) -> bool:
         """Await `operation()` and tell whether Redis did it; what may pass by itself is noted."""
@@ -219,7 +237,7 @@ class Link:
     def failed(self, error: BaseException, reason: str) -> None:
         """Note a failure; only the first of an outage is logged."""
         FAILURES.labels(reason).inc()
-        if reason in ("memory", "refused"):
+        if reason in ("memory", "refused", "forbidden"):
             self._refused_at = clock.monotonic()
         if self._down_since is None:
             self._down_since = clock.monotonic()
@@ -243,5 +261,5 @@ class Link:
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in (self._commands, self._blocking):
-            await client.aclose()
+        for connection in (self._commands, *self._idle):
+            await connection.close()

@@ -9,7 +9,7 @@ from websockets.frames import EXTERNAL_CLOSE_CODES
 from websockets.protocol import OPEN
 
 from .batching import MAX_MESSAGE, WRITE_LIMIT, BatchingClient, BatchingServer
-from .dial import dial, limit_silence
+from .dial import Connect, dial, limit_silence
 
 __all__ = [
     "EXTERNAL_CLOSE_CODES",
@@ -18,6 +18,7 @@ __all__ = [
     "WRITE_LIMIT",
     "BatchingClient",
     "BatchingServer",
+    "Connect",
     "ConnectionClosed",
     "InvalidHandshake",
     "Server",

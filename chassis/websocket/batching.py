@@ -17,6 +17,7 @@ expects of its insides.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Container, Iterable
 from typing import Any
@@ -38,6 +39,9 @@ WRITE_LIMIT = 256 * 1024
 
 MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of a message at which the connection is closed with 1009."""
+
+TURN = 0.01
+"""Seconds after which one peer has to wait for the others, whatever it sends."""
 
 
 class _Batching(Connection):
@@ -62,12 +66,15 @@ class _Batching(Connection):
         self._extra = 0.0
         self._partial = b""
         self._fragments: list[bytes] = []
+        self._fragments_size = 0
         self._fragments_binary = False
         self._inbox_binary: set[int] | None = None
         self.binary: Container[int] = ()
         """Which of the messages that `receive()` returned last were binary, by their place."""
         self.reading_paused = False
         """Whether the socket is not read because the inbox is full."""
+        self._behind = False  # whether bytes wait that could be taken in, for others' sake
+        self._halted = False  # whether the socket is not read for either reason
         self._arrival: asyncio.Future[None] | None = None
         self._nudged = False
         self.heard = self.loop.time()
@@ -95,8 +102,13 @@ class _Batching(Connection):
         self.binary, self._inbox_binary = self._inbox_binary or (), None
         if self.reading_paused:
             self.reading_paused = False
-            self.transport.resume_reading()
+            self._go_on()
         return inbox
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes that have come of a message that is not whole yet."""
+        return self._fragments_size + len(self._partial) + len(self.protocol.reader.buffer)
 
     def nudge(self) -> None:
         """Have the task that waits in `receive()` look up, though no message has come."""
@@ -121,10 +133,12 @@ class _Batching(Connection):
             self._fragments_binary = event.opcode is Opcode.BINARY
         if not event.fin:
             self._fragments.append(data)
+            self._fragments_size += len(data)
             return
         if event.opcode is Opcode.CONT:
             data = b"".join([*self._fragments, data])
             self._fragments.clear()
+            self._fragments_size = 0
         if self._fragments_binary:
             self._note_binary()
         self._inbox.append(data)
@@ -135,20 +149,60 @@ class _Batching(Connection):
         before, self.heard = self.heard, self.loop.time()
         if self._extra:
             self._extra = max(0.0, self._extra - (self.heard - before) * self.EXTRA_RATE)
+        self._take_in(data)
+
+    def _take_in(self, data: bytes) -> None:
+        """Take bytes in while there is time, and room; what is left then waits in `_partial`."""
         if self._partial:
             data = self._partial + data
             self._partial = b""
-        if self._between_frames():
-            data = self._take_data_frames(data)
-        # In slices, for a peer that is dropped in between shall not be listened to any further.
-        for start in range(0, len(data), _SLICE):
-            super().data_received(data[start : start + _SLICE])
+        end, at = self.loop.time() + TURN, 0
+        self._behind = False
+        while at < len(data) and not self._behind and not self._full:
+            piece = data[at : at + _PIECE]
+            at += len(piece)
+            self._take_piece(self._partial + piece if self._partial else piece, end)
+            # A frame that is longer than a piece is taken all the same.
+            taken = len(self._partial) < at < len(data)
+            self._behind |= taken and self.loop.time() > end
+        if at < len(data):
+            self._partial += data[at:]
         if self._inbox:
             self._wake()
-            full = len(self._inbox) >= self.INBOX_FRAMES or self._inbox_bytes >= self.INBOX_BYTES
-            if full and not self.reading_paused:
-                self.reading_paused = True
-                self.transport.pause_reading()
+        self.reading_paused = self._full
+        self._halt(self.reading_paused or self._behind)
+        if self._behind and not self.reading_paused:
+            self.loop.call_later(TURN, self._go_on)
+
+    def _take_piece(self, data: bytes, end: float) -> None:
+        """Take some bytes in; what is left at the loop's time `end` waits."""
+        self._partial = b""
+        if self._between_frames():
+            data = self._take_data_frames(data, end)
+        # In slices, for a peer that is dropped in between shall not be listened to any further.
+        for start in range(0, len(data), _SLICE):
+            if start and self.loop.time() > end:
+                self._partial, self._behind = data[start:], True
+                break
+            super().data_received(data[start : start + _SLICE])
+
+    @property
+    def _full(self) -> bool:
+        """Whether nothing more fits into the inbox."""
+        return len(self._inbox) >= self.INBOX_FRAMES or self._inbox_bytes >= self.INBOX_BYTES
+
+    def _go_on(self) -> None:
+        """Go on with what waits, and then with reading, unless the inbox is full."""
+        if not self.reading_paused and not self.transport.is_closing():
+            self._take_in(b"")
+
+    def _halt(self, halt: bool) -> None:
+        """Stop reading from the socket, or go on."""
+        if halt and not self._halted:
+            self.transport.pause_reading()
+        elif self._halted and not halt:
+            self.transport.resume_reading()
+        self._halted = halt
 
     def flooded(self) -> None:
         """Drop a peer that sends more control frames or fragments than anybody needs."""
@@ -174,36 +228,40 @@ class _Batching(Connection):
             awaited = awaited.gi_yieldfrom
         return bool(awaited.__name__ == "at_eof")
 
-    def _take_data_frames(self, data: bytes) -> bytes:
+    def _take_data_frames(self, data: bytes, end: float) -> bytes:
         """Put the whole data frames at the beginning of `data` into the inbox.
 
-        Returns what `websockets` is to go on with; an incomplete frame is kept for later.
+        Returns what `websockets` is to go on with; an incomplete frame is kept for later, and so
+        is what stands behind a control frame at the loop's time `end`.
         """
         inbox = self._inbox
         masked = self.protocol.side is SERVER
         overhead = 6 if masked else 2
         mask_bit = 0x80 if masked else 0
-        at, end = 0, len(data)
-        while end - at >= 2:
+        at, size = 0, len(data)
+        while size - at >= 2:
             start = at + overhead
             # A wrong mask bit makes this 128 or more: not ours to judge.
             length = data[at + 1] ^ mask_bit
             if data[at] not in _WHOLE or length > 126:
                 stop = start + length
-                if data[at] not in _CONTROL or length > 125 or stop > end:
+                if data[at] not in _CONTROL or length > 125 or stop > size:
                     return data[at:]
                 super().data_received(data[at:stop])
                 at = stop
                 if self.protocol.state is not OPEN:
                     return data[at:]
+                if self.loop.time() > end:
+                    self._behind = True
+                    break
                 continue
             if length == 126:
                 start += 2
-                if start > end:
+                if start > size:
                     break
                 length = data[at + 2] << 8 | data[at + 3]
             stop = start + length
-            if stop > end:
+            if stop > size:
                 break
             message = data[start:stop]
             if masked:
@@ -223,7 +281,9 @@ class _Batching(Connection):
         self._inbox_binary.add(len(self._inbox))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake the receiver, for nothing more will come."""
+        """Take what has come and waits, and wake the receiver, for nothing more will come."""
+        if self._partial and self._between_frames():
+            self._take_data_frames(self._partial, math.inf)
         super().connection_lost(exc)
         self._wake()
 
@@ -297,8 +357,11 @@ _DATA = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 _TEXT = 0x81
 _WHOLE = frozenset({_TEXT, 0x82})
 _CONTROL = frozenset({0x88, 0x89, 0x8A})
-_SLICE = 16 * 1024
-"""Bytes that `websockets` is given at once; so many can be thousands of frames."""
+_PIECE = 64 * 1024
+"""Bytes that are taken in before others are looked after; so many can be 30 000 frames."""
+
+_SLICE = 4 * 1024
+"""Bytes that `websockets` is given at once; so many can be 2000 frames."""
 
 _LONG = 1 << 16
 """Length from which on a frame's length takes eight bytes."""

@@ -2,56 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-
-import pytest
 from prometheus_client import REGISTRY
 
-from chassis import logs
 from chassis.lease import Lease, instance_name, lease_key
 from chassis.redis import Link
-from tests.support import servers
-from tests.support.servers import Server
-
-DEADLINE = 10.0
-
-log = logs.get("example")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Valkey for all tests here."""
-    program = servers.binary("valkey")
-    assert program is not None
-    running = Server(program, tmp_path_factory.mktemp("valkey"))
-    yield running
-    running.close()
-
-
-@pytest.fixture
-async def link(server: Server) -> AsyncIterator[Link]:
-    server.client.flushall()
-    link = Link(server.url, log, timeout=1.0, stop=asyncio.Event())
-    yield link
-    await link.close()
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-        await asyncio.sleep(0.005)
+from tests.support.waiting import eventually
 
 
 async def gone(link: Link, key: str) -> None:
     """Wait until a key has expired."""
-    end = time.monotonic() + DEADLINE
-    while await link.send("EXISTS", key):
-        assert time.monotonic() < end, f"{key} has not expired"
-        await asyncio.sleep(0.005)
+
+    async def expired() -> bool:
+        return not await link.send("EXISTS", key)
+
+    await eventually(expired, f"{key} has expired")
 
 
 def lease(link: Link, instance: str, ttl: float = 30.0) -> Lease:
@@ -84,6 +48,21 @@ async def test_refused_while_another_holds_it(link: Link) -> None:
     assert first.value == "1:a"
 
 
+async def test_the_fence_shows_who_held_it_last(link: Link) -> None:
+    """A failover could not be told from a holder that has always been there."""
+    first, second = lease(link, "a"), lease(link, "b")
+
+    def fence() -> float | None:
+        return REGISTRY.get_sample_value("lease_fence", {"feed": "default", "role": "orderer"})
+
+    assert await first.acquire()
+    assert fence() == 1
+    await first.release()
+    assert fence() == 1
+    assert await second.acquire()
+    assert fence() == 2
+
+
 async def test_renewed(link: Link) -> None:
     """The holder would lose the lease although it is alive, or be fenced by itself."""
     first = lease(link, "a")
@@ -98,7 +77,7 @@ async def test_runs_out_by_the_holders_own_clock(link: Link) -> None:
     """A holder that Redis does not answer would go on while another takes over."""
     first = lease(link, "a", ttl=0.05)
     await first.acquire()
-    await until(lambda: not first.held, "the lease has run out")
+    await eventually(lambda: not first.held, "the lease has run out")
     assert shown("orderer") == 0
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 import pytest
+
+from chassis.lifecycle import raise_open_files
+from chassis.version import VERSION, build
+from tests.support.processes import Service, command
 
 
 def test_open_files_are_raised() -> None:
@@ -26,6 +33,20 @@ def test_open_files_are_raised() -> None:
         "assert r.getrlimit(r.RLIMIT_NOFILE) == (64, 64)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("refusal", [ValueError("not allowed"), PermissionError(1, "no")])
+def test_open_files_that_may_not_be_raised(
+    monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    """On a system that refuses what it says may be had, every service would end at once."""
+
+    def refuse(*_: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    raise_open_files()
 
 
 # Whole processes ----------------------------------------------------------------------------
@@ -136,3 +157,52 @@ def test_misconfigured(processes: list[Process]) -> None:
         b"example: OPS_PORT: -1 is not between 0 and 65535",
         b"example: LOG_LEVEL: 'loud' is not one of debug, info, warning, error",
     ]
+
+
+PLACES = {
+    "orderer": "OPS",
+    "chat": "CHAT",
+    "wisdom": "WISDOM",
+    "viewer": "VIEWER",
+    "simulator": "SIMULATOR",
+}
+
+
+@pytest.mark.parametrize(("service", "prefix"), PLACES.items())
+def test_a_place_that_is_taken(service: str, prefix: str, tmp_path: Path) -> None:
+    """Who starts two services by hand would see thirty lines of Python, and no setting."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {f"{prefix}_HOST": "127.0.0.1", f"{prefix}_PORT": port}
+        settings |= {"CHAT_LOG_FILE": tmp_path / "m.json"} if service == "chat" else {}
+        done = command(service, REDIS_URL="redis://127.0.0.1:1", **settings)
+    assert done.returncode == 2
+    *_, last = map(orjson.loads, done.stderr.splitlines())
+    assert (last["event"], last["level"]) == ("misconfigured", "error")
+    why = f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert last["error"] == f"{prefix}_HOST, {prefix}_PORT: {why}"
+    assert "traceback" not in last
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "::g"])
+def test_a_place_that_is_none(host: str) -> None:
+    """An address of another machine would end in a traceback."""
+    done = command("simulator", SIMULATOR_HOST=host)
+    assert done.returncode == 2
+    last = orjson.loads(done.stderr.splitlines()[-1])
+    assert last["event"] == "misconfigured"
+    assert "SIMULATOR_HOST, SIMULATOR_PORT: cannot listen on " in last["error"]
+
+
+def test_which_code_runs() -> None:
+    """After a pull, nobody could tell whether what runs is the old code or the new."""
+    told = command("orderer", "--version").stdout
+    assert told == f"Seriatim {VERSION} (build {build()})\n"
+    assert told in command("chat", "--help").stdout
+    simulator = Service("simulator", SIMULATOR_HOST="127.0.0.1", SIMULATOR_PORT=0)
+    try:
+        started = simulator.wait_for("started")
+        assert (started["version"], started["build"]) == (VERSION, build())
+        assert simulator.metric("build_info", version=VERSION, build=build()) == 1
+    finally:
+        simulator.kill()

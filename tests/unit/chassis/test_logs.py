@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -54,6 +55,31 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
         r"\d\d:\d\d:\d\d\.\d{3} DEBUG   orderer   gap given up  first=7  last=9\n",
         capsys.readouterr().err,
     )
+
+
+HOSTILE = "x\n12:00:00.000 WARNING orderer   all is well\x1b[2J\x9b31m\u202e"
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_peers_write_is_shown_and_not_obeyed(
+    style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A feed could write entries of its own, or to the terminal of whoever reads the log."""
+    logs.configure("info", style)
+    log = logs.get("ingestor")
+    log.warning("disconnected", reason=HOSTILE, bytes=HOSTILE.encode())
+    try:
+        raise OSError(HOSTILE)
+    except OSError:
+        log.error(HOSTILE, exc_info=True)
+    shown = capsys.readouterr().err
+    assert not {letter for letter in shown if unicodedata.category(letter) in ("Cc", "Cf")} - {"\n"}
+    lines = shown.splitlines()
+    assert not [line for line in lines if line.startswith("12:00")]
+    own = [line for line in lines if not line.startswith(" ")]
+    assert len(own) == 2
+    if style == "json":
+        assert orjson.loads(own[0])["reason"] == orjson.loads(own[1])["event"] == HOSTILE
 
 
 @pytest.mark.parametrize(("terminal", "begins"), [(True, r"\d\d:"), (False, r"\{")])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from chassis import settings
 from chassis.settings import (
     REQUIRED,
     SettingsError,
+    WithEnviron,
     WithRedis,
     either,
     integer,
@@ -42,6 +46,40 @@ def mistakes(**environ: str) -> list[str]:
         load(Example, "example", environ)
     assert str(error.value) == "\n".join(error.value.mistakes)
     return error.value.mistakes
+
+
+def _several(value: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    if value == "broken":
+        raise SettingsError(["file: this is wrong", "file: that, too"])
+    return tuple([environ.get(name, "") for name in value.split()])
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Elsewhere(WithRedis):
+    """Settings of which one says all that another does."""
+
+    url: tuple[str, ...] = setting(
+        "EXAMPLE_URL", lambda text: (text,), REQUIRED, "which one", unless=("SEVERAL", ())
+    )
+    several: tuple[str, ...] = setting("SEVERAL", WithEnviron(_several), "", "which ones")
+
+
+def test_one_setting_in_place_of_another() -> None:
+    """Who names feeds in a file would have to name one in the environment, too."""
+    with pytest.raises(SettingsError, match="EXAMPLE_URL: must be set"):
+        load(Elsewhere, "example", {})
+    assert load(Elsewhere, "example", {"EXAMPLE_URL": "x"}).url == ("x",)
+    loaded = load(Elsewhere, "example", {"SEVERAL": "A B", "A": "1", "EXAMPLE_URL": "x"})
+    assert (loaded.url, loaded.several) == ((), ("1", ""))
+
+
+def test_mistakes_of_a_file() -> None:
+    """Of several mistakes in a file, one would be told, or under a wrong name."""
+    with pytest.raises(SettingsError) as error:
+        load(Elsewhere, "example", {"SEVERAL": "broken", "LEASE_TTL": "x"})
+    assert error.value.mistakes == [
+        "LEASE_TTL: 'x' is not a number", "file: this is wrong", "file: that, too",
+    ]  # fmt: skip
 
 
 def test_defaults() -> None:
@@ -143,19 +181,40 @@ def test_wrong_urls(value: str, words: str) -> None:
     ("value", "shown"),
     [
         ("redis://h/0", "redis://h/0"),
-        ("redis://user@h/0", "redis://user@h/0"),
+        ("redis://token@h/0", "redis://***@h/0"),
+        ("ws://h:9/ws/a@b", "ws://h:9/ws/a@b"),
         ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
-        ("rediss://user:secret@[::1]:1/0?a=b", "rediss://user:***@[::1]:1/0?a=b"),
+        ("rediss://user:secret@[::1]:1/0?a=b", "rediss://user:***@[::1]:1/0?a=***"),
         ("redis://user:sec@ret@h/0", "redis://user:***@h/0"),
-        ("redis://user:secret@[::1/0", "redis://user:***@[::1/0"),
+        ("redis://user:secret@[::1/0", "redis://…"),
         ("unix://user:secret@/tmp/socket", "unix://user:***@/tmp/socket"),
-        ("redis://h/0?password=secret&db=1", "redis://h/0?password=***&db=1"),
+        ("redis://h/0?password=secret&db=1", "redis://h/0?password=***&db=***"),
         ("ws://h/feed?token=secret", "ws://h/feed?token=***"),
+        ("ws://h/feed?t=secret&secret#secret", "ws://h/feed?t=***&***#***"),
     ],
 )
 def test_redacted(value: str, shown: str) -> None:
     """A password would stand in a log."""
     assert redact(value) == shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ws://u:se/secret@h/x", "ws://u:a#secret@h/x", "ws://u:a?secret@h", "u:secret@h/x",
+        "ws:/u:secret@h/x", "http://u:secret@h/x", "http://u:1/secret@h/x", "ws://u:secret@h:x/",
+        "ws://secret@h:x/", "ws://h:x/?jwt=secret", "ws://u:secret@[/x", "ws://u:secret@",
+        "ws://secret@h/x",
+    ],
+)  # fmt: skip
+def test_no_secret_in_misspelt_addresses(value: str) -> None:
+    """A misspelt address would print its password where the service was started."""
+    with pytest.raises(
+        ValueError, match=r"not a URL|does not start|names (no host|a user)"
+    ) as raised:
+        url("ws", "wss")(value)
+    assert "secret" not in str(raised.value)
+    assert "se/" not in str(raised.value)
 
 
 def test_no_secret_in_representations() -> None:
@@ -194,7 +253,7 @@ def test_description_has_every_setting() -> None:
     """`--help` would not tell of a setting, or not what it is by default."""
     lines = settings.describe(Example).splitlines()
     assert [line.split()[0] for line in lines] == settings.variables(Example)
-    assert "EXAMPLE_NAME  required" in settings.describe(Example)
+    assert re.search(r"EXAMPLE_NAME +required ", settings.describe(Example))
     for line in lines:
         assert len(line.split(maxsplit=2)) == 3
 
@@ -251,3 +310,21 @@ def test_unknown_argument() -> None:
     assert ended.returncode == 2
     [line] = ended.stderr.splitlines()
     assert line == "orderer: unknown argument 'stauts'; see --help"
+
+
+def test_a_secret_in_a_file(tmp_path: Path) -> None:
+    """Whoever may look at a container's environment would see the passwords."""
+    file = tmp_path / "url"
+    file.write_text("ws://u:pa55@h/x\n")
+    loaded = load(IngestorSettings, "ingestor", {"INGESTOR_URL_FILE": str(file)})
+    assert loaded.lines[0].url == "ws://u:pa55@h/x"
+    for environ, words in (
+        ({"INGESTOR_URL_FILE": str(file), "INGESTOR_URL": "ws://h"}, "one of them is enough"),
+        ({"INGESTOR_URL_FILE": str(tmp_path / "none")}, "No such file"),
+        ({"INGESTOR_URL_FILE": str(tmp_path)}, "Is a directory"),
+        ({"INGESTOR_URL_FILE": os.devnull}, "there is nothing in"),
+        ({"INGESTOR_URL_FILE": str(file), "INGESTOR_BACKLOG_FILE": str(file)}, "no such setting"),
+    ):
+        with pytest.raises(SettingsError, match=words) as error:
+            load(IngestorSettings, "ingestor", environ)
+        assert "pa55" not in str(error.value)

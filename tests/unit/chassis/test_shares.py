@@ -5,57 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from chassis import logs
 from chassis.lease import Lease, lease_key
 from chassis.redis import Link
 from chassis.shares import Shares
 from chassis.tasks import end
-from tests.support import servers
 from tests.support.servers import Server
+from tests.support.waiting import DEADLINE, eventually
 
 TTL = 0.5
-DEADLINE = 10.0
 
 log = logs.get("example")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Valkey for all tests here."""
-    program = servers.binary("valkey")
-    assert program is not None
-    running = Server(program, tmp_path_factory.mktemp("valkey"))
-    yield running
-    running.close()
-
-
-@pytest.fixture
-async def link(server: Server) -> AsyncIterator[Link]:
-    server.client.flushall()
-    link = Link(server.url, log, timeout=1.0, stop=asyncio.Event())
-    yield link
-    await link.close()
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-        await asyncio.sleep(0.005)
-
-
 async def becomes(link: Link, key: str, value: bytes) -> None:
     """Wait until a key has this value."""
-    end = time.monotonic() + DEADLINE
-    while await link.send("GET", key) != value:
-        assert time.monotonic() < end, f"{key} is not {value!r}"
-        await asyncio.sleep(0.005)
+
+    async def is_so() -> bool:
+        return bool(await link.send("GET", key) == value)
+
+    await eventually(is_so, f"{key} is {value!r}")
 
 
 class Replica:
@@ -70,6 +45,7 @@ class Replica:
         self.drain = asyncio.Event()
         self.drain.set()
         self.fail: Exception | None = None
+        self.leases: dict[str, Lease] = {}
         self.shares = Shares(
             link, "example", name, options.pop("ttl", TTL), log,
             find=self.find, name=lambda piece: (piece, "work"), do=self.do, **options,
@@ -81,6 +57,7 @@ class Replica:
 
     async def do(self, piece: str, lease: Lease, stop: asyncio.Event) -> None:
         assert lease.held
+        self.leases[piece] = lease
         self.begun.append((piece, lease.value))
         await stop.wait()
         await self.drain.wait()
@@ -92,6 +69,10 @@ class Replica:
     def active(self) -> list[str]:
         assert not self.task.done()
         return sorted(self.shares.active)
+
+    def held(self, piece: str) -> bool:
+        """Tell whether the lease of a piece is held."""
+        return self.leases[piece].held
 
     async def die(self) -> None:
         """End at once, without giving anything back: the link is cut first."""
@@ -137,16 +118,16 @@ async def start(server: Server) -> AsyncIterator[Start]:
 async def test_one_replica_does_all(start: Start) -> None:
     """Work would be left lying although somebody is there for it."""
     replica = await start("a", "x", "y", "z")
-    await until(lambda: replica.active == ["x", "y", "z"], "all is taken")
+    await eventually(lambda: replica.active == ["x", "y", "z"], "all is taken")
     assert sorted(replica.begun) == [("x", "1:a"), ("y", "1:a"), ("z", "1:a")]
 
 
 async def test_two_replicas_share(start: Start) -> None:
     """Scaling out would change nothing, or two would work on the same piece."""
     one = await start("a", "x", "y")
-    await until(lambda: one.active == ["x", "y"], "the first has both")
+    await eventually(lambda: one.active == ["x", "y"], "the first has both")
     other = await start("b", "x", "y")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one")
+    await eventually(lambda: len(one.active) == len(other.active) == 1, "each has one")
     assert one.active != other.active
     assert one.ended == other.active
 
@@ -154,7 +135,7 @@ async def test_two_replicas_share(start: Start) -> None:
 async def test_a_third_stands_by(start: Start) -> None:
     """A replica too many would take work away from those that have it."""
     replicas = [await start(name, "x", "y") for name in "abc"]
-    await until(
+    await eventually(
         lambda: sorted(len(replica.active) for replica in replicas) == [0, 1, 1],
         "two of three work",
     )
@@ -163,70 +144,70 @@ async def test_a_third_stands_by(start: Start) -> None:
     [piece] = working.active
     working.stop.set()
     await working.task
-    await until(lambda: standby.active == [piece], "the standby takes over")
+    await eventually(lambda: standby.active == [piece], "the standby takes over")
 
 
 async def test_death_of_a_replica(start: Start) -> None:
     """The work of a replica that was killed would not be taken over, or not soon."""
     one = await start("a", "x", "y")
     other = await start("b", "x", "y")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one")
+    await eventually(lambda: len(one.active) == len(other.active) == 1, "each has one")
     began = time.monotonic()
     await one.die()
-    await until(lambda: other.active == ["x", "y"], "the other has both")
+    await eventually(lambda: other.active == ["x", "y"], "the other has both")
     assert time.monotonic() - began < 4 * TTL
 
 
 async def test_an_orderly_end(start: Start) -> None:
     """At each update the work would lie still until the leases run out."""
     one = await start("a", "x", "y", ttl=30.0)
-    await until(lambda: one.active == ["x", "y"], "the first has both")
+    await eventually(lambda: one.active == ["x", "y"], "the first has both")
     one.drain.clear()
     one.stop.set()
     other = await start("b", "x", "y")
-    await until(lambda: other.link.up, "the other is there")
+    await eventually(lambda: other.link.up, "the other is there")
     assert other.active == []
     one.drain.set()
     await one.task
     assert sorted(one.ended) == ["x", "y"]
-    await until(lambda: other.active == ["x", "y"], "the other takes over")
+    await eventually(lambda: other.active == ["x", "y"], "the other takes over")
 
 
 async def test_pieces_come_and_go(start: Start) -> None:
     """A new feed would need a restart, and one that is gone would be worked on for ever."""
     replica = await start("a", "x")
-    await until(lambda: replica.active == ["x"], "the first piece is taken")
+    await eventually(lambda: replica.active == ["x"], "the first piece is taken")
     replica.pieces.append("y")
-    await until(lambda: replica.active == ["x", "y"], "the new piece is taken")
+    await eventually(lambda: replica.active == ["x", "y"], "the new piece is taken")
     replica.pieces.remove("x")
-    await until(lambda: replica.active == ["y"], "the old piece is let go")
+    await eventually(lambda: replica.active == ["y"], "the old piece is let go")
     assert replica.ended == ["x"]
 
 
 async def test_a_lost_lease_ends_the_work(start: Start, link: Link) -> None:
     """Two would go on working on the same piece."""
     replica = await start("a", "x")
-    await until(lambda: replica.active == ["x"], "the piece is taken")
+    await eventually(lambda: replica.active == ["x"], "the piece is taken")
     operator = Lease(link, "x", "work", "operator", 30.0)
     await operator.seize()
-    await until(lambda: replica.ended == ["x"], "the work has ended")
-    await until(lambda: replica.active == [], "the piece is let go")
+    await eventually(lambda: replica.ended == ["x"], "the work has ended")
+    await eventually(lambda: replica.active == [], "the piece is let go")
     assert operator.held
     await operator.release()
-    await until(lambda: replica.begun[1:] == [("x", "3:a")], "the piece is taken again")
+    await eventually(lambda: replica.begun[1:] == [("x", "3:a")], "the piece is taken again")
 
 
 @pytest.mark.parametrize("keep", [False, True])
 async def test_a_lease_that_had_run_out(keep: bool, start: Start, link: Link) -> None:
     """Redis' absence would cost a feed's connection; or an orderer would go on that was fenced."""
     replica = await start("a", "x", keep=keep)
-    await until(lambda: replica.active == ["x"], "the piece is taken")
+    await eventually(lambda: replica.active == ["x"], "the piece is taken")
     await link.send("DEL", lease_key("x", "work"))
     if keep:
         await becomes(link, lease_key("x", "work"), b"2:a")
         assert (replica.begun, replica.ended) == ([("x", "1:a")], [])
     else:
-        await until(lambda: len(replica.begun) == 2, "the work has begun anew")
+        await eventually(lambda: len(replica.begun) == 2, "the work has begun anew")
         assert replica.ended == ["x"]
         assert replica.begun[1] == ("x", "3:a")
 
@@ -234,17 +215,17 @@ async def test_a_lease_that_had_run_out(keep: bool, start: Start, link: Link) ->
 async def test_work_that_ends_by_itself(start: Start) -> None:
     """A piece whose work ended (fenced, say) would not be taken up again."""
     replica = await start("a", "x", ttl=30.0)
-    await until(lambda: replica.active == ["x"], "the piece is taken")
+    await eventually(lambda: replica.active == ["x"], "the piece is taken")
     _, stopped, _ = replica.shares._working["x"]
     stopped.set()
-    await until(lambda: len(replica.begun) == 2, "the work has begun anew")
+    await eventually(lambda: len(replica.begun) == 2, "the work has begun anew")
     assert replica.begun[1] == ("x", "2:a")
 
 
 async def test_work_that_fails(start: Start) -> None:
     """A bug in the work would be swallowed, and the work lie still."""
     replica = await start("a", "x", "y")
-    await until(lambda: replica.active == ["x", "y"], "both are taken")
+    await eventually(lambda: replica.active == ["x", "y"], "both are taken")
     replica.fail = LookupError("over here")
     _, stopped, _ = replica.shares._working["x"]
     stopped.set()
@@ -254,15 +235,52 @@ async def test_work_that_fails(start: Start) -> None:
     assert sorted(replica.ended) == ["x", "y"]
 
 
+async def test_one_lease_that_cannot_be_renewed(server: Server, start: Start, link: Link) -> None:
+    """An error of one feed's lease would end another's work, or cost it its lease."""
+    replica = await start("a", "x", "y", keep=True)
+    await eventually(lambda: replica.active == ["x", "y"], "both are taken")
+    acl = server.client.execute_command
+    acl("ACL", "SETUSER", "default", "resetkeys", "~lease:{y}*", "~fence:{y}*", "~replicas:*")
+    try:
+        await eventually(lambda: not replica.held("x"), "the lease cannot be renewed")
+        assert replica.held("y")
+        assert await link.send("GET", lease_key("y", "work")) == b"1:a"
+        assert (replica.active, replica.ended) == (["x", "y"], [])
+        assert not replica.link.up
+    finally:
+        acl("ACL", "SETUSER", "default", "allkeys")
+    await becomes(link, lease_key("x", "work"), b"2:a")
+    await eventually(lambda: replica.held("x") and replica.link.up, "it is ours again")
+    assert (replica.active, replica.ended) == (["x", "y"], [])
+
+
+async def test_a_lease_that_is_none(
+    server: Server, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug would be swallowed, or keep other leases from being looked after."""
+    replica = await start("a", "x", "y", "z")
+    await eventually(lambda: replica.active == ["x", "y", "z"], "all are taken")
+    with server.client.pipeline(transaction=True) as changes:
+        for piece in ("x", "z"):
+            changes.set(lease_key(piece, "work"), "9:another")
+        changes.delete(lease_key("y", "work"))
+        changes.hset(lease_key("y", "work"), "no", "lease")
+        changes.execute()
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        async with asyncio.timeout(DEADLINE):
+            await replica.task
+    assert [record.message for record in caplog.records] == ["lease lost", "lease lost"]
+
+
 async def test_redis_away(start: Start, server: Server) -> None:
     """An outage would end the service, or the work be done twice after it."""
     one, other = await start("a", "x", "y"), await start("b", "x", "y")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one")
+    await eventually(lambda: len(one.active) == len(other.active) == 1, "each has one")
     server.freeze()
     try:
-        await until(lambda: not (one.link.up or other.link.up), "both have noticed")
+        await eventually(lambda: not (one.link.up or other.link.up), "both have noticed")
     finally:
         server.thaw()
-    await until(lambda: one.link.up and other.link.up, "both are back")
-    await until(lambda: len(one.active) == len(other.active) == 1, "each has one again")
+    await eventually(lambda: one.link.up and other.link.up, "both are back")
+    await eventually(lambda: len(one.active) == len(other.active) == 1, "each has one again")
     assert one.active != other.active

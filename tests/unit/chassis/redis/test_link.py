@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from chassis.redis import Link, Script, Unavailable, checked, pairs
 from chassis.redis import link as link_module
 from tests.support import servers
 from tests.support.servers import Server, free_port
-
-DEADLINE = 10.0
+from tests.support.waiting import DEADLINE, eventually
 
 
 class Recorded(Log):
@@ -30,16 +29,6 @@ class Recorded(Log):
 
     def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
         self.events.append(event)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Valkey for all tests here."""
-    program = servers.binary("valkey")
-    assert program is not None
-    running = Server(program, tmp_path_factory.mktemp("valkey"))
-    yield running
-    running.close()
 
 
 @pytest.fixture
@@ -55,14 +44,6 @@ async def link(server: Server, log: Recorded) -> AsyncIterator[Link]:
     await link.close()
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-        await asyncio.sleep(0.005)
-
-
 def failures(reason: str) -> float:
     value = REGISTRY.get_sample_value("redis_failures_total", {"reason": reason})
     assert value is not None
@@ -71,15 +52,12 @@ def failures(reason: str) -> float:
 
 async def test_goes_on_when_redis_comes(log: Recorded, tmp_path: Path) -> None:
     """A service that is started before Redis would fail, flood the log, or wait for ever."""
-    program = servers.binary("valkey")
-    assert program is not None
-    server = Server(program, tmp_path)
-    server.stop()
-    link = Link(server.url, log, timeout=0.5, stop=asyncio.Event())
-    before = failures("connection")
-    asking = asyncio.ensure_future(link.patiently(lambda: link.send("INCR", "n")))
-    try:
-        await until(lambda: failures("connection") >= before + 3, "three attempts")
+    with servers.running("valkey", tmp_path) as server:
+        server.stop()
+        link = Link(server.url, log, timeout=0.5, stop=asyncio.Event())
+        before = failures("connection")
+        asking = asyncio.ensure_future(link.patiently(lambda: link.send("INCR", "n")))
+        await eventually(lambda: failures("connection") >= before + 3, "three attempts")
         assert log.events == ["waiting for Redis"]
         assert (link.up, REGISTRY.get_sample_value("redis_up")) == (False, 0)
         server.start()
@@ -87,9 +65,7 @@ async def test_goes_on_when_redis_comes(log: Recorded, tmp_path: Path) -> None:
             assert await asking == 1
         assert log.events == ["waiting for Redis", "Redis answers again"]
         assert (link.up, REGISTRY.get_sample_value("redis_up")) == (True, 1)
-    finally:
         await link.close()
-        server.close()
 
 
 async def test_up_only_after_an_answer(link: Link) -> None:
@@ -120,7 +96,7 @@ async def test_a_frozen_server(server: Server, link: Link, log: Recorded) -> Non
     server.freeze()
     try:
         asking = asyncio.ensure_future(link.patiently(lambda: link.send("INCR", "n")))
-        await until(lambda: failures("timeout") >= before + 2, "two attempts")
+        await eventually(lambda: failures("timeout") >= before + 2, "two attempts")
         assert log.events == ["waiting for Redis"]
     finally:
         server.thaw()
@@ -135,7 +111,7 @@ async def test_a_full_server(server: Server, link: Link) -> None:
     server.configure("maxmemory", "1")
     try:
         asking = asyncio.ensure_future(link.patiently(lambda: link.send("SET", "key", "value")))
-        await until(lambda: failures("memory") >= before + 2, "two attempts")
+        await eventually(lambda: failures("memory") >= before + 2, "two attempts")
         assert not asking.done()
     finally:
         server.configure("maxmemory", "0")
@@ -150,7 +126,7 @@ async def test_gives_up_when_stopping(log: Recorded, monkeypatch: pytest.MonkeyP
     link = Link(f"redis://127.0.0.1:{free_port()}/0", log, timeout=0.5, stop=stop)
     before = failures("connection")
     asking = asyncio.ensure_future(link.patiently(lambda: link.send("PING")))
-    await until(lambda: failures("connection") > before, "an attempt")
+    await eventually(lambda: failures("connection") > before, "an attempt")
     stop.set()
     async with asyncio.timeout(DEADLINE):
         with pytest.raises(Unavailable):
@@ -243,13 +219,3 @@ async def test_what_is_published_is_heard(link: Link) -> None:
     assert await subscriber.next(5.0) == (b"one", b"hello")
     assert await subscriber.next(0.01) is None
     await subscriber.close()
-
-
-async def test_options(link: Link) -> None:
-    """redis-py's own retries or RESP3 would come back with an update of the library."""
-    for client in (link._commands, link._blocking):
-        connection = client.connection_pool.make_connection()
-        assert connection.protocol == 2
-        assert connection.retry.get_retries() == 0
-    assert link._commands.connection_pool.connection_kwargs["socket_timeout"] == 0.2
-    assert link._blocking.connection_pool.connection_kwargs["socket_timeout"] > 1.0

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,15 +21,8 @@ from websockets.protocol import OPEN, Protocol
 from websockets.uri import parse_uri
 
 from chassis.websocket import WRITE_LIMIT, BatchingClient, BatchingServer, batching, dial
-from tests.support.peers import DEADLINE, Run, peer
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE} s: {what}"
-        await asyncio.sleep(0.002)
+from tests.support.peers import Run, peer
+from tests.support.waiting import eventually
 
 
 def texts(count: int) -> list[bytes]:
@@ -136,7 +127,7 @@ def test_a_full_inbox_holds_the_sender_back(
         async with peer(take) as url, dial(url) as client:
             sending = asyncio.ensure_future(send(client))
             reader = await accepted
-            await until(
+            await eventually(
                 lambda: reader.reading_paused and client.unwritten >= WRITE_LIMIT,
                 "the sender is held back",
             )
@@ -172,7 +163,7 @@ def test_everything_is_handed_over_before_the_end(
             if frames > 10:
                 await client.wait_closed()
             else:
-                await until(lambda: client.reading_paused, "reading is paused")
+                await eventually(lambda: client.reading_paused, "reading is paused")
             got: list[bytes] = []
             with pytest.raises(ConnectionClosedError) as closed:
                 while True:
@@ -220,7 +211,7 @@ def test_a_dropped_connection_whose_inbox_is_full(
             await connection.wait_closed()
 
         async with peer(send) as url, dial(url) as client:
-            await until(lambda: client.reading_paused, "reading is paused")
+            await eventually(lambda: client.reading_paused, "reading is paused")
             client.abort()
             await client.wait_closed()
             assert await client.receive() == [b"x"]
@@ -247,9 +238,9 @@ def test_pongs(run: Run) -> None:
             client.write([b"a", b"b"], ping=b"1")
             client.write([], ping=b"2")
             client.write([b"c"], ping=b"")
-            await until(lambda: len(pongs) == 3, "three pongs")
+            await eventually(lambda: len(pongs) == 3, "three pongs")
             assert pongs == [b"1", b"2", b""]
-            await until(lambda: len(read) == 3, "three messages")
+            await eventually(lambda: len(read) == 3, "three messages")
             # websockets' own pings still work beside ours.
             await (await client.ping())
 
@@ -269,7 +260,7 @@ def test_writing_after_the_end(run: Run) -> None:
 
         async with peer(stall) as url, dial(url) as client:
             closing = asyncio.ensure_future(client.close(1001, "leaving"))
-            await until(lambda: client.protocol.state is not OPEN, "the closing handshake")
+            await eventually(lambda: client.protocol.state is not OPEN, "the closing handshake")
             with pytest.raises(ConnectionClosed, match="leaving"):
                 client.write([b"x"])
             hold.set()
@@ -308,7 +299,7 @@ def test_heard(run: Run) -> None:
 
         async with peer(echo) as url, dial(url, ping_interval=None) as client:
             before = client.heard
-            await until(lambda: asyncio.get_running_loop().time() > before, "time goes by")
+            await eventually(lambda: asyncio.get_running_loop().time() > before, "time goes by")
             assert client.heard == before
             client.write([b"x"])
             await client.receive()

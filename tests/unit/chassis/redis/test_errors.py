@@ -6,6 +6,7 @@ import pytest
 import redis.exceptions
 
 from chassis.redis import transient
+from chassis.redis.errors import reply_error
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,10 @@ from chassis.redis import transient
         (redis.exceptions.ReadOnlyError("You can't write against a replica"), "refused"),
         (redis.exceptions.BusyLoadingError("Redis is loading the dataset"), "refused"),
         (redis.exceptions.ResponseError("NOREPLICAS Not enough good replicas"), "refused"),
+        (redis.exceptions.ResponseError("UNBLOCKED force unblock from blocking op"), "refused"),
+        (redis.exceptions.ResponseError("NOPERM No permissions to access a key"), "forbidden"),
+        (redis.exceptions.NoPermissionError("No permissions to access a key"), "forbidden"),
+        (reply_error("ERR max number of clients reached"), "connection"),
         (redis.exceptions.ResponseError("WRONGTYPE Operation against a key"), None),
         (redis.exceptions.ResponseError("ERR unknown command 'XADD'"), None),
         (redis.exceptions.NoScriptError("No matching script"), None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 
@@ -40,6 +41,62 @@ def test_a_redirect_to_nonsense_is_a_refusal(run: Run, location: str) -> None:
             with pytest.raises((InvalidHandshake, OSError)):
                 async with dial(f"ws://127.0.0.1:{port}/"):
                     pass
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_a_redirect_to_another_server_is_refused(run: Run, host: str) -> None:
+    """A feed could have us ask for whatever it likes within our network."""
+
+    async def scenario() -> None:
+        reached: list[bytes] = []
+
+        async def inside(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            reached.append(await reader.read(100))
+            writer.close()
+
+        async with await asyncio.start_server(inside, host, 0) as other:
+            port = other.sockets[0].getsockname()[1]
+            location = f"ws://{host}:{port}/admin"
+
+            async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n".encode())
+                writer.close()
+
+            async with await asyncio.start_server(redirect, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                with pytest.raises(InvalidHandshake, match="another server"):
+                    async with dial(f"ws://127.0.0.1:{port}/"):
+                        pass
+        assert reached == []
+
+    run(scenario())
+
+
+def test_a_page_that_refuses_us_is_not_read(run: Run) -> None:
+    """An error page in chunks of one byte would hold up all other connections for half a minute."""
+
+    async def scenario() -> None:
+        hung_up = asyncio.Event()
+
+        async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n")
+            with contextlib.suppress(OSError):
+                while True:  # without an end
+                    writer.write(b"1\r\nx\r\n" * 1000)
+                    await writer.drain()
+            hung_up.set()
+
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with asyncio.timeout(DEADLINE):
+                with pytest.raises(InvalidHandshake, match="500"):
+                    async with dial(f"ws://127.0.0.1:{port}/"):
+                        pass
+                await hung_up.wait()
 
     run(scenario())
 

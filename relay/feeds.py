@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from chassis.settings import redact, url
+
+from .feedfile import Endpoint, Feed, load
 
 DEFAULT_FEED = "default"
 
@@ -58,6 +61,39 @@ def peers(*, repeatable: bool) -> Callable[[str], tuple[Peer, ...]]:
         return tuple(found)
 
     return parse
+
+
+def line(words: Feed) -> Peer:
+    """Make the peer of a feed from a file, named by its URL as it stands there."""
+    source = words.url.source
+    name = _name(source) if urlsplit(source).hostname else words.name
+    return Peer(words.name, name, source)
+
+
+def sink(feed: Feed, words: Endpoint) -> Peer:
+    """Make the peer of an endpoint from a file, named as it is there."""
+    return Peer(feed.name, words.name, words.url.source)
+
+
+@dataclass(frozen=True, repr=False)
+class FeedsFile:
+    """A file of feeds, and what stood in it."""
+
+    name: str
+    environ: Mapping[str, str]
+    feeds: Mapping[str, Feed]
+
+    def __repr__(self) -> str:
+        return f"FeedsFile({self.name!r}, {list(self.feeds)})"
+
+    def again(self) -> FeedsFile:
+        """Read it again, and the files of its secrets; raises SettingsError."""
+        return feeds_file(self.name, self.environ)
+
+
+def feeds_file(name: str, environ: Mapping[str, str]) -> FeedsFile:
+    """Read the feeds from the file of this name, none from none; raises SettingsError."""
+    return FeedsFile(name, environ, load(name, environ, endpoints=False) if name else {})
 
 
 def _name(address: str) -> str:

@@ -24,6 +24,8 @@ class Row(NamedTuple):
     """timeout, capacity, operator or reset."""
     late: int
     """How many of its messages came after all."""
+    key: str = ""
+    """Of whose messages; empty: the feed has one order for all."""
 
 
 def pack(row: Row) -> list[Any]:
@@ -36,6 +38,7 @@ def pack(row: Row) -> list[Any]:
         keys.GAP_CLOSED, row.closed,
         keys.GAP_CAUSE, row.cause,
         keys.GAP_LATE, row.late,
+        *((keys.GAP_KEY, row.key) if row.key else ()),
     ]  # fmt: skip
 
 
@@ -50,4 +53,5 @@ def unpack(values: list[bytes]) -> Row:
         int(fields[keys.GAP_CLOSED]),
         fields[keys.GAP_CAUSE].decode(),
         int(fields[keys.GAP_LATE]),
+        fields.get(keys.GAP_KEY, b"").decode(errors="replace"),
     )

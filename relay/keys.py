@@ -1,52 +1,97 @@
 """The Redis keys and field names that the relay's services share, spelled once.
 
-Braces make the feed's name a hash tag: all keys of one feed share a slot, so one script may
-touch them together on Redis Cluster.
+A *lane* is a pair of streams that carries one feed or many; see `relay.lanes`. Braces make its name
+a hash tag: all keys of one lane share a slot, so one script may touch them together on Redis
+Cluster. What belongs to a feed has the lane's name, too, if that is a lane of the feed's own, which
+has its name; and else the feed's behind it.
 """
 
 from __future__ import annotations
 
 FEEDS = "feeds"
-"""Set of feed names; the ingestor adds to it, orderers and publishers find their work in it."""
+"""Hash: feed → the lane that carries it; a set of feeds in earlier versions."""
 
 
-def raw(feed: str) -> str:
-    """Name the stream of frames as received; an entry is a batch."""
-    return f"raw:{{{feed}}}"
+def raw(lane: str) -> str:
+    """Name the stream of frames as received; an entry holds a batch of each of some lines."""
+    return f"raw:{{{lane}}}"
 
 
-def ordered(feed: str) -> str:
-    """Name the stream of frames in order; an entry is a run, its id `<epoch>-<last id>`."""
-    return f"ordered:{{{feed}}}"
+def ordered(lane: str) -> str:
+    """Name the stream of frames in order; an entry is a run, its id `<generation>-<serial>`."""
+    return f"ordered:{{{lane}}}"
 
 
-def order(feed: str) -> str:
+def order(lane: str) -> str:
     """Name the hash that holds the orderer's checkpoint (the `ORDER_*` fields)."""
-    return f"order:{{{feed}}}"
+    return f"order:{{{lane}}}"
 
 
-def gaps(feed: str) -> str:
+def next(lane: str) -> str:
+    """Name the hash that holds where outputs end: feed, or feed:key → `<epoch>:<next>:<serial>`."""
+    return f"next:{{{lane}}}"
+
+
+def status(lane: str) -> str:
+    """Name the hash of what the orderer holds in memory: feed → JSON.
+
+    It is for `python -m orderer status` and the viewer, with the settings that the orderer decides
+    by, for the verbs that decide, too.
+    """
+    return f"status:{{{lane}}}"
+
+
+def gaps(lane: str, feed: str) -> str:
     """Name the gap ledger, a stream with one entry for each hole (the `GAP_*` fields)."""
-    return f"gaps:{{{feed}}}"
+    return f"gaps:{{{lane}}}{within(lane, feed)}"
 
 
-def rejected(feed: str) -> str:
+def prints(lane: str, feed: str) -> str:
+    """Name the stream of fingerprints of what was put in order (see `relay.prints`)."""
+    return f"prints:{{{lane}}}{within(lane, feed)}"
+
+
+def rejected(lane: str, feed: str) -> str:
     """Name the capped stream of frames that were not accepted (the `REJECTED_*` fields)."""
-    return f"rejected:{{{feed}}}"
+    return f"rejected:{{{lane}}}{within(lane, feed)}"
 
 
-def sink(feed: str, name: str) -> str:
+def sink(lane: str, feed: str, name: str) -> str:
     """Name the hash that holds a sink's confirmed position (the `SINK_*` fields)."""
-    return f"sink:{{{feed}}}:{name}"
+    return f"sink:{{{lane}}}{within(lane, feed)}:{name}"
 
 
-def slowest(feed: str) -> str:
-    """Name the string that holds the position of the feed's slowest sink."""
-    return f"slowest:{{{feed}}}"
+def confirmed(lane: str) -> str:
+    """Name the hash: feed → how many of its messages its slowest sink has confirmed."""
+    return f"confirmed:{{{lane}}}"
+
+
+def within(lane: str, feed: str, key: str = "") -> str:
+    """Tell a feed, or a key of it, from others of its lane; empty for a lane's own feed.
+
+    A feed's name has no colon, and nothing else follows a key.
+    """
+    return ("" if feed == lane else f":{feed}") + (f":{key}" if key else "")
+
+
+# Roles of the leases on a feed (see `chassis.lease`).
+ORDERER = "orderer"
+
+
+def line_role(name: str) -> str:
+    """Name the lease of who reads a line."""
+    return f"line:{name}"
+
+
+def sink_role(lane: str, feed: str, name: str) -> str:
+    """Name the lease of who sends to a sink."""
+    return f"sink{within(lane, feed)}:{name}"
 
 
 # Fields of an entry in `raw` (see `relay.raw`): a batch carries the first four, then `0`, `1`, …
 # for its frames; a change of the line's connection carries EVENT instead of frames.
+FEED = b"feed"
+"""Whose batch it is, before all else; left out in a feed's own lane."""
 T = b"t"
 """Receive time, µs since 1970 (UTC). In `ordered`: see `relay.ordered`."""
 LINE = b"line"
@@ -62,26 +107,46 @@ RESUMED = b"resumed"
 ALIVE = b"alive"
 """The line has nothing else to say: it is listened to, and nothing comes."""
 
-# Fields of the hash `order`.
-ORDER_EPOCH = b"epoch"
-ORDER_NEXT = b"next"
+# Fields of an entry in `ordered`, beside `T`, and in `prints`.
+SEQ = b"seq"
+PRINTS_C = b"c"
+PRINTS_TO = b"to"
+PRINTS_KEY = b"key"
+
+# Fields of the hash `order`. The first are the lane's.
+ORDER_INCARNATION = b"incarnation"
+"""Random identity of the numbering; a new one tells that Redis lost the old."""
+ORDER_GENERATION = b"generation"
+"""First half of the ids of entries in `ordered`: no two orderers use the same."""
+ORDER_SERIAL = b"serial"
+"""How many messages came out."""
+ORDER_FLOOR = b"floor"
+"""First epoch of a sequence that is new; above what is known of a numbering that was lost."""
 ORDER_RAW = b"raw"
 """Checkpoint: the last entry of `raw` that is settled together with all before it."""
 ORDER_SEEN = b"seen"
 """The last entry of `raw` whose frames have been counted."""
+ORDER_WAITING = b"waiting"
+"""The feeds that hold frames back as of `seen`, separated by spaces: time matters to them."""
+ORDER_COMMIT = b"commit"
+"""Name of the last commit, by which a repeated one is recognised."""
+# These are each feed's, or each key's; its name follows (see `within`).
 ORDER_LINES = b"lines"
-"""The lines that were connected at `seen`, separated by spaces."""
+"""The lines of a feed that were connected at `seen`, separated by spaces."""
 ORDER_FIRST = b"first"
 """First id of the epoch; empty while it is looked for."""
 ORDER_BEGUN = b"begun"
-"""The epoch's origin: which frames of `raw` belong to it (see `orderer.store`); empty when no entry
-that may be read again is older than it."""
-ORDER_COMMIT = b"commit"
-"""Name of the last commit, by which a repeated one is recognised."""
-ORDER_STATUS = b"status"
-"""What the orderer holds in memory, as JSON, for `python -m orderer status`."""
-ORDER_INCARNATION = b"incarnation"
-"""Random identity of the numbering; a new one tells that Redis lost the old."""
+"""The epoch's origin: which frames of `raw` belong to it (see `orderer.commit`); empty when no
+entry that may be read again is older than it."""
+# These, and `status`, an earlier version kept here, too: see `next`.
+ORDER_EPOCH = b"epoch"
+ORDER_NEXT = b"next"
+
+
+def of(lane: str, feed: str, field: bytes, key: str = "") -> bytes:
+    """Name a field of a feed, or of a key of it, in the hash `order`."""
+    return field + within(lane, feed, key).encode()
+
 
 # Fields of an entry in `gaps`.
 GAP_EPOCH = b"epoch"
@@ -91,6 +156,8 @@ GAP_OPENED = b"opened"
 GAP_CLOSED = b"closed"
 GAP_CAUSE = b"cause"
 GAP_LATE = b"late"
+GAP_KEY = b"key"
+"""Left out where a feed has one order for all."""
 
 # Fields of an entry in `rejected`.
 REJECTED_REASON = b"reason"
@@ -100,4 +167,6 @@ REJECTED_SIZE = b"size"
 
 # Fields of the hash `sink`.
 SINK_POSITION = b"position"
+SINK_SERIAL = b"serial"
+"""Serial of the last message of its feed that it has confirmed."""
 SINK_INCARNATION = b"incarnation"

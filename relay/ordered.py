@@ -1,7 +1,12 @@
-"""Entries of `ordered`: runs of messages with consecutive ids. Pure.
+"""Entries of `ordered`: runs of messages with consecutive ids, of one sequence each. Pure.
 
-An entry's id is `<epoch>-<last id>`. Its fields are `t`, the receive times, and then, for each
-message, its id with its bytes.
+An entry's id is `<generation>-<serial>`: the serial counts the lane's messages, up to the last of
+the entry; a generation is an orderer's turn at the lane, named by when it began. So an id never
+names anything else, also when Redis went back and comes to the same serial again. Its fields are
+`t`, the receive times; `seq`, the sequence's `<epoch>:<serial>` (the serial counts the messages of
+the sequence over all epochs); and then, for each message, its id with its bytes. In a lane that
+carries several sequences the id has the feed's name, or its key, before it, with a colon between.
+Earlier versions wrote no `seq`, and the id `<epoch>-<last id>`.
 
 Messages that were received together share a time. `t` holds the earliest time in µs since 1970
 (UTC); when the messages have different times, it goes on with `<µs later>*<messages>` for each
@@ -14,9 +19,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from . import keys
+from .entry import position
 
 RUN_MESSAGES = 1000
 """Messages in one entry; Lua passes on a few thousand values at most."""
@@ -27,18 +33,40 @@ RUN_BYTES = 256 * 1024
 Entry: TypeAlias = "tuple[bytes, list[bytes]]"
 """An entry as Redis replies it: its id and its field-value list."""
 
-
-def entry_id(epoch: int, last: int) -> str:
-    """Make the id of the entry that ends with the id `last`."""
-    return f"{epoch}-{last}"
+_FORMER_HEAD, _HEAD = 2, 4
+"""Fields and values before the messages."""
 
 
-def pack(first: int, messages: Sequence[bytes], times: Sequence[tuple[int, int]]) -> list[Any]:
-    """Lay out messages of consecutive ids: field, value, …; `times` as for `pack_times`."""
+class Span(NamedTuple):
+    """What an entry holds of its sequence."""
+
+    epoch: int
+    first: int
+    last: int
+    serial: int | None
+    """That of the last message in its lane; None: an earlier version did not count."""
+    of: bytes = b""
+
+
+def entry_id(generation: int, serial: int) -> str:
+    """Make the id of the entry that ends with the lane's message number `serial`."""
+    return f"{generation}-{serial}"
+
+
+def pack(
+    of: str, first: int, messages: Sequence[bytes], times: Sequence[tuple[int, int]], epoch: int,
+    serial: int,
+) -> list[Any]:  # fmt: skip
+    """Lay out messages of consecutive ids: field, value, …; `times` as for `pack_times`.
+
+    `of` tells the sequence from others of its lane (see `keys.within`); `serial` is that of the
+    last message.
+    """
     values: list[Any] = [None] * (2 * len(messages))
-    values[0::2] = range(first, first + len(messages))
+    ids = range(first, first + len(messages))
+    values[0::2] = [f"{of}:{seq}" for seq in ids] if of else ids
     values[1::2] = messages
-    return [keys.T, pack_times(times), *values]
+    return [keys.T, pack_times(times), keys.SEQ, b"%d:%d" % (epoch, serial), *values]
 
 
 def cuts(messages: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
@@ -80,14 +108,34 @@ def received_at(values: list[bytes]) -> int:
 
 def count(values: list[bytes]) -> int:
     """Count an entry's messages."""
-    return len(values) // 2 - 1
+    return (len(values) - _head(values)) // 2
 
 
 def first_id(values: list[bytes]) -> int:
     """Tell the first id of an entry."""
-    return int(values[2])
+    return int(values[_head(values)].rpartition(b":")[2])
+
+
+def of(values: list[bytes]) -> bytes:
+    """Tell whose messages these are, in a lane that carries several sequences; else it is empty."""
+    return values[_head(values)].rpartition(b":")[0]
+
+
+def span(entry: bytes, values: list[bytes]) -> Span:
+    """Tell what an entry holds of its sequence."""
+    whose, _, first_field = values[_head(values)].rpartition(b":")
+    first = int(first_field)
+    last = first + count(values) - 1
+    generation, serial = position(entry)
+    if values[2] != keys.SEQ:
+        return Span(generation, first, last, None)
+    return Span(int(values[3].partition(b":")[0]), first, last, serial, whose)
 
 
 def messages(values: list[bytes]) -> list[bytes]:
     """List an entry's messages, in the order of their ids."""
-    return values[3::2]
+    return values[_head(values) + 1 :: 2]
+
+
+def _head(values: list[bytes]) -> int:
+    return _HEAD if values[2] == keys.SEQ else _FORMER_HEAD

@@ -2,13 +2,16 @@
 
 An entry's fields are the metadata `t` (receive time, µs since 1970), `line`, `conn` (the
 connection's name) and `up` (for how long the connection has been listened to, ms); then `0`, `1`,
-… with the bytes of a frame each, or `event` with a change. An entry that somebody else wrote is
-taken for what can be understood of it; earlier versions wrote no `up`.
+… with the bytes of a frame each, or `event` with a change. In a lane that carries several feeds an
+entry holds a part like this of each of some feeds, one after the other; each begins with `feed`. An
+entry that somebody else wrote is taken for what can be understood of it; earlier versions wrote no
+`up`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from . import keys
@@ -88,8 +91,19 @@ def _metadata(time: int, line: str, connection: str, listened: float) -> list[An
     ]  # fmt: skip
 
 
+def parts(lane: str, values: list[bytes]) -> list[tuple[str, list[bytes]]]:
+    """Take an entry of a lane apart: whose part it is, and the part's field-value list."""
+    if values[0] != keys.FEED:
+        return [(lane, values)]
+    begins = [2 * at for at, field in enumerate(values[0::2]) if field == keys.FEED]
+    return [
+        (values[begin + 1].decode(errors="replace"), values[begin + 2 : end])
+        for begin, end in pairwise([*begins, len(values)])
+    ]
+
+
 def count_frames(values: list[bytes]) -> int:
-    """Count the frames of an entry by its field-value list."""
+    """Count the frames of an entry, or of a part, by its field-value list."""
     metadata = 4 if values[6:7] == [keys.UP] else 3
     return 0 if keys.EVENT in values[2 * metadata :][:1] else len(values) // 2 - metadata
 

@@ -16,11 +16,11 @@ BYTES = 4096
 """Bytes of a rejected frame that are kept."""
 
 
-async def park(link: Link, feed: str, rejects: Iterable[Reject]) -> None:
+async def park(link: Link, lane: str, feed: str, rejects: Iterable[Reject]) -> None:
     """Keep rejected frames; raises what the link raises. Doing it again keeps them twice."""
     commands = [
         (
-            "XADD", keys.rejected(feed), "MAXLEN", LENGTH, "*",
+            "XADD", keys.rejected(lane, feed), "MAXLEN", LENGTH, "*",
             keys.REJECTED_REASON, reject.reason,
             keys.REJECTED_LINE, reject.line,
             keys.REJECTED_SIZE, len(reject.frame),

@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 )
 
 from orderer.reorder import limits, repeats
-from tests.property import plain
+from tests.property import rules as model
 from tests.property.feed import DOUBTFUL, EVENTS, LATER, ORDINARY, Feed, Move, moves
-from tests.property.plain import Rules
+from tests.property.rules import Rules
 from tests.property.schedule import Event, Frame, Life
 
 assert settings.default is not None
@@ -33,10 +33,10 @@ DEFAULT: settings = settings.default
 def small_limits() -> Iterator[None]:
     """Bring the core's limits within the reach of short schedules, like the model's."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("PROBATION", "MAX_REPEATS", "JOIN_SLACK", "JOIN_RUN"):
-            patch.setattr(limits, name, getattr(plain, name))
+        for name in model.SMALL:
+            patch.setattr(limits, name, getattr(model, name))
             if hasattr(repeats, name):
-                patch.setattr(repeats, name, getattr(plain, name))
+                patch.setattr(repeats, name, getattr(model, name))
         yield
 
 
@@ -174,6 +174,40 @@ class Restarts(DoubtfulSchedules):
         """Send one odd frame with an old id, and after a long while go on as if nothing were."""
         self.life.receive([self.feed.frame(max(0, self.feed.next - below), b"?")], 0.0)
         self.life.receive([], later)
+
+    @rule(
+        reconnected=st.booleans(),
+        jump=st.booleans(),
+        lost=st.integers(0, 1),
+        sizes=st.lists(st.integers(1, 2), min_size=1, max_size=3),
+        pause=st.sampled_from([0.25, 2.0, 6.0]),
+        then=st.sampled_from(["", "crash", "publish", "both", "odd"]),
+    )  # fmt: skip
+    def fall_silent(
+        self, reconnected: bool, jump: bool, lost: int, sizes: list[int], pause: float, then: str
+    ) -> None:  # fmt: skip
+        """Send a few frames of a new numbering, or from far ahead, and then nothing for long."""
+        feed = self.feed
+        if jump:
+            feed.next += feed.max_jump + lost
+        else:
+            feed.begin_anew((self.life.rules.first_id or 0) + lost)
+        event: Event = "reconnected" if reconnected else ""
+        for size in sizes:
+            self.life.receive(feed.in_order(size), pause, event)
+            event = ""
+            self.life.check()
+        if then == "odd":
+            self.life.receive([feed.frame(max(0, feed.next - 3), b"?")], pause)
+        before = self.life.model.epoch
+        for _ in range(4):
+            self.life.receive([], 2.0)
+            if then in ("publish", "both"):
+                self.life.publish()
+            if then in ("crash", "both"):
+                self.life.crash()
+            self.life.check()
+        self.reach["numberings believed in silence"] += self.life.model.epoch > before
 
     @rule(beyond=st.integers(0, 2), then=st.sampled_from(["publish", "", "publish"]))
     def be_early(self, beyond: int, then: str) -> None:

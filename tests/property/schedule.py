@@ -19,8 +19,10 @@ from orderer.reorder.limits import Limits
 from orderer.reorder.outputs import Batch, Epoch, Gap, Joined, Origin, Output, Run
 from orderer.reorder.reorder import Reorder
 from orderer.reorder.timeout import FixedTimeout
+from relay import prints
 from relay.entry import position
-from tests.property.plain import Closed, Out, Plain, Rules, Waiting
+from tests.property.plain import Closed, Out, Plain, Waiting
+from tests.property.rules import Rules
 
 Frame = tuple[int, bytes]
 
@@ -138,14 +140,14 @@ class Life:
         limits = Limits(rules.capacity, rules.capacity_bytes, rules.max_jump, rules.first_id)
         fingerprints = Fingerprints(limits.fingerprints)
         for seq, frame in sorted(kept.kept.items()):
-            fingerprints.extend(seq, [frame])
+            fingerprints.extend(seq, prints.take([frame]))
         # Feed time is another one in each life.
         gaps = [replace(kept.gaps[first], opened=None) for first in sorted(kept.gaps)]
         self.real = Reorder(
             limits, FixedTimeout(rules.seconds), epoch=kept.epoch, next=kept.next,
             first=kept.first or 0, given_up=gaps, published=fingerprints,
         )  # fmt: skip
-        self.checkpoint = Checkpoint(b"%d-0" % kept.checkpoint)
+        self.checkpoint: Checkpoint[None] = Checkpoint(b"%d-0" % kept.checkpoint)
         self.model = Plain(
             rules, kept.epoch, kept.next, kept.first or 0,
             [Closed(gap.first, gap.last, None, gap.late) for gap in gaps], kept.kept,
@@ -237,7 +239,7 @@ class Life:
         now, seen = entry.now - self.born, entry.number <= self.published.seen
         batch, plain = (Batch(entry.name, entry.number, now, seen) for _ in range(2))
         self.batches.append((batch, plain))
-        self.checkpoint.add(batch)
+        self.checkpoint.add(batch, batch.entry, None)
         places, begins, begun = self._belongs(entry)
         self.reach["origins that left frames out"] += len(places) < len(entry.frames)
         if begun and not begins:

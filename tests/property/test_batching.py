@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from websockets.protocol import OPEN, Protocol, State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from chassis.websocket import BatchingClient, BatchingServer
+from chassis.websocket import BatchingClient, BatchingServer, batching
 
 payloads = st.one_of(
     st.binary(max_size=40),
@@ -47,6 +48,9 @@ class Wire:
 
     def set_write_buffer_limits(self, *_limits: Any) -> None:
         pass
+
+    def is_closing(self) -> bool:
+        return False
 
     def can_write_eof(self) -> bool:
         return False
@@ -131,6 +135,10 @@ async def batched(kind: str, stream: bytes, cuts: list[int], takes: int) -> Foun
         if at >= len(stream):
             break
     await take()
+    # What had to wait for others to have their turn.
+    while connection._halted or connection._inbox:
+        connection._go_on()
+        await take()
     return found, pongs, connection.protocol.state
 
 
@@ -167,6 +175,26 @@ def test_same_messages_as_websockets(
     """A message would be lost, changed or reordered between the socket and the service."""
     stream = b"".join(frame.serialize(mask=kind == "server") for frame in frames)
     assert asyncio.run(batched(kind, stream, cuts, takes)) == plainly(kind, stream)
+
+
+@pytest.mark.parametrize("kind", ["client", "server"])
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    frames=streams(), cuts=cuttings, takes=takings, rubbish=st.binary(max_size=20),
+    piece=st.sampled_from([300, 3000, 100_000]), slice=st.sampled_from([100, 5000]),
+    room=st.sampled_from([1, 3, 1000]),
+)  # fmt: skip
+def test_same_when_others_have_their_turn(
+    kind: str, frames: list[Frame], cuts: list[int], takes: int, rubbish: bytes, piece: int,
+    slice: int, room: int,
+) -> None:  # fmt: skip
+    """What waits while others have their turn, or until there is room, would come to harm."""
+    stream = b"".join(frame.serialize(mask=kind == "server") for frame in frames) + rubbish
+    with (
+        mock.patch.multiple(batching, TURN=-1.0, _PIECE=piece, _SLICE=slice),
+        mock.patch.object(batching._Batching, "INBOX_FRAMES", room),
+    ):
+        assert asyncio.run(batched(kind, stream, cuts, takes)) == plainly(kind, stream)
 
 
 @pytest.mark.parametrize("kind", ["client", "server"])
@@ -218,3 +246,23 @@ def test_no_two_messages_have_the_same_mask() -> None:
 
     frames = asyncio.run(written())
     assert frames[: len(frames) // 2] != frames[len(frames) // 2 :]
+
+
+@pytest.mark.parametrize(
+    ("first", "frame"),
+    [(b"", b"\x81\x00"), (b"", b"\x89\x00"), (b"\x01\x00", b"\x00\x00")],
+    ids=["messages", "pings", "fragments"],
+)
+def test_others_have_their_turn(first: bytes, frame: bytes) -> None:
+    """A peer that sends thousands of frames at once would have the service to itself meanwhile."""
+
+    async def taken() -> int:
+        wire = Wire()
+        connection = connected("client", wire)
+        stream = first + frame * 150_000
+        with mock.patch.object(batching, "TURN", -1.0):
+            connection.data_received(stream)
+        assert not wire.reading
+        return len(stream) - len(connection._partial)
+
+    assert asyncio.run(taken()) <= 64 * 1024

@@ -126,7 +126,7 @@ def follow(room_log: Any, delivered: list[Record | str]) -> Follower:
     log: Any = _Log()
     return Follower(
         room_log, History(1000, 1_000_000), log,
-        wanted=0, deliver=deliver, broken=lambda: delivered.append("broken"),
+        wanted=0, written=lambda: None, deliver=deliver, broken=lambda: delivered.append("broken"),
     )  # fmt: skip
 
 

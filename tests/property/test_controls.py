@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,8 +12,9 @@ from hypothesis.errors import InvalidArgument
 from orderer.checkpoint import Checkpoint
 from orderer.reorder.buffer import Buffer
 from orderer.reorder.numbering import Numbering
+from orderer.reorder.outliers import Outliers
 from orderer.reorder.outputs import Batch, Cause, Gap, Origin
-from orderer.reorder.probation import Waiting
+from orderer.reorder.probation import Probation, Waiting
 from orderer.reorder.repeats import Repeats
 from relay.entry import position
 from tests.property.machines import DEFAULT, Restarts, run
@@ -48,8 +49,8 @@ def rash(patch: pytest.MonkeyPatch) -> None:
     """Takes whatever was read for settled."""
     entry = Checkpoint.__dict__["entry"].fget
 
-    def latest(self: Checkpoint) -> bytes:
-        return self._batches[-1].entry if len(self) else entry(self)
+    def latest(self: Checkpoint[None]) -> bytes:
+        return self._batches[-1][1] if len(self) else entry(self)
 
     patch.setattr(Checkpoint, "entry", property(latest))
 
@@ -212,9 +213,39 @@ def greedy(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def roomy(patch: pytest.MonkeyPatch) -> None:
+    """Does not count what is on probation."""
+    patch.setattr(Numbering, "crowded", Numbering.full)
+
+
+def sceptical(patch: pytest.MonkeyPatch) -> None:
+    """Never believes in the few frames of a feed that has fallen silent."""
+    patch.setattr(Repeats, "alone", lambda self, taken, now: iter(()))
+
+
+def gullible(patch: pytest.MonkeyPatch) -> None:
+    """Believes in a single odd frame when nothing else comes."""
+
+    def alone(self: Repeats, taken: int, now: float) -> Iterator[range]:
+        return (range(seq, seq + 1) for seq in list(self) if self.silent(now))
+
+    patch.setattr(Repeats, "alone", alone)
+
+
+def ageless(patch: pytest.MonkeyPatch) -> None:
+    """Lets a repeat stand in the way of another numbering's for as long as nothing comes."""
+    patch.setattr(Repeats, "_is_due", Probation._is_due)
+
+
+def mute(patch: pytest.MonkeyPatch) -> None:
+    """Never believes in the few frames from far ahead that a feed has sent before a silence."""
+    patch.setattr(Outliers, "alone", lambda self, max_jump, count, now: [])
+
+
 CONTROLS: list[Breakage] = [
     hasty, forgetful, rash, secretive, credulous, deaf, fickle, shortsighted, patient, nervous,
     careless, amnesiac, rereading, unpinned, stale, crooked, suspicious, hurried, greedy,
+    roomy, sceptical, gullible, ageless, mute,
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.property.machines import DEFAULT, Restarts, run, small_limits
-from tests.property.plain import Rules
+from tests.property.rules import Rules
 from tests.property.schedule import Frame, Life
 
 

@@ -1,6 +1,6 @@
 """A commit as calls of `commit.lua`, each of which is done wholly or not at all. Pure.
 
-The field `begun` of `order:{feed}` holds the epoch's origin: the place of the frame that proved the
+The field `begun` of `order:{lane}` holds the epoch's origin: the place of the frame that proved the
 numbering, then the places of those carried over into it, each `<entry>/<at>` or, for several frames
 of an entry, `<entry>/<at>,<at>`.
 """
@@ -8,16 +8,17 @@ of an entry, `<entry>/<at>,<at>`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import count, groupby
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from chassis.redis import Command, Script
-from relay import gaps, keys, ordered
+from relay import gaps, keys, ordered, prints, standing
 
-from .feed import Commit, State
+from .lane import Commit, Mark
 from .reorder.outputs import Batch, Epoch, Gap, Origin, Output, Place, Run
+from .sequence import Move, State
 
 COMMIT_LUA = resources.files(__package__).joinpath("commit.lua").read_text()
 
@@ -25,7 +26,8 @@ _COMMIT = Script(COMMIT_LUA)
 
 STEP_MESSAGES = 4000
 STEP_BYTES = 1024 * 1024
-"""Messages and bytes in one step, roughly; beyond, the rest goes into the next."""
+STEP_SEQUENCES = 500
+"""Messages, bytes and sequences in one step, roughly; beyond, the rest goes into the next."""
 
 ROWS = 20_000
 """Rows of the ledger whose entries are remembered, the latest ones."""
@@ -34,36 +36,123 @@ _SERIALS = count(1)
 """Numbers for commits, those of all feeds of this process, as two may share a lease."""
 
 
+class Rows:
+    """Where the ledger of a feed holds the rows that were written last."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, int, int], tuple[bytes, int]] = {}
+        """By key, epoch and first id of a gap: its entry, and when it was given up (µs)."""
+
+    def remember(self, entry: bytes, row: gaps.Row) -> None:
+        """Remember where the ledger holds a row, and when its gap was given up."""
+        self._rows[row.key, row.epoch, row.first] = entry, row.closed
+        if len(self._rows) > ROWS:
+            del self._rows[next(iter(self._rows))]
+
+    def closed(self, key: str, gap: Gap, now: int) -> int:
+        """Tell when a gap was given up (µs): `now`, if the ledger does not have it yet."""
+        return self._rows.get((key, gap.epoch, gap.first), (b"", now))[1]
+
+    def entry(self, row: gaps.Row) -> bytes:
+        """Name the entry that a row replaces; empty: none."""
+        return self._rows.get((row.key, row.epoch, row.first), (b"", 0))[0]
+
+
 @dataclass(slots=True)
 class Target:
-    """Where a feed's commits go."""
+    """Where a lane's commits go."""
 
-    feed: str
+    lane: str
     lease_key: str
     incarnation: bytes
     last: str
     """Name of the last commit; empty before the first."""
-    rows: dict[tuple[int, int], tuple[bytes, int]] = field(default_factory=dict)
-    """By epoch and first id of a gap: its entry in the ledger, and when it was given up (µs)."""
+    prints: int
+    """How many fingerprints to keep of what came out, about."""
+    raw: str = field(init=False)
+    keys: tuple[str, str, str] = field(init=False)
+    """The input; and what else the script needs of the lane."""
+    standings: dict[str, bytes] = field(default_factory=dict)
+    """Where each sequence's output ends, by `named`, as it was written last."""
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """What is known of each feed's ledger."""
+    sequences: dict[tuple[str, str], Names] = field(default_factory=dict)
+    """What is called after each sequence."""
 
-    def remember(self, entry: bytes, row: gaps.Row) -> None:
-        """Remember where the ledger holds a row, and when its gap was given up."""
-        self.rows[row.epoch, row.first] = entry, row.closed
-        if len(self.rows) > ROWS:
-            del self.rows[next(iter(self.rows))]
+    def __post_init__(self) -> None:
+        """Make the names that every commit needs."""
+        lane = self.lane
+        self.raw, self.keys = (
+            keys.raw(lane),
+            (keys.order(lane), keys.next(lane), keys.ordered(lane)),
+        )
 
-    def closed(self, gap: Gap, now: int) -> int:
-        """Tell when a gap was given up (µs): `now`, if the ledger does not have it yet."""
-        return self.rows.get((gap.epoch, gap.first), (b"", now))[1]
+    def known(self, feed: str) -> Rows:
+        """Get what is known of a feed's ledger."""
+        rows = self.rows.get(feed)
+        if rows is None:
+            rows = self.rows[feed] = Rows()
+        return rows
+
+    def names(self, feed: str, key: str) -> Names:
+        """Get what is called after a sequence."""
+        names = self.sequences.get((feed, key))
+        if names is None:
+            names = self.sequences[feed, key] = Names.of(self.lane, feed, key)
+        return names
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One call of the script, and the rows that it writes into the ledger."""
+class Names(NamedTuple):
+    """What is called after a sequence, made once."""
+
+    feed: str
+    key: str
+    named: str
+    """In `next`."""
+    within: str
+    """In `ordered`, before ids."""
+    first: bytes
+    begun: bytes
+    """In `order`."""
+    keys: tuple[str, str]
+    """Its feed's ledger and fingerprints."""
+
+    @classmethod
+    def of(cls, lane: str, feed: str, key: str) -> Names:
+        """Make them."""
+        return cls(
+            feed,
+            key,
+            f"{feed}:{key}" if key else feed,
+            keys.within(lane, feed, key)[1:],
+            keys.of(lane, feed, keys.ORDER_FIRST, key),
+            keys.of(lane, feed, keys.ORDER_BEGUN, key),
+            (keys.gaps(lane, feed), keys.prints(lane, feed)),
+        )
+
+
+class Step(NamedTuple):
+    """One call of the script, and the rows that it writes into ledgers, each with its feed."""
 
     name: str
     command: Command
-    rows: list[gaps.Row]
+    standings: dict[str, bytes]
+    """Where the sequences that it moves stand then."""
+    rows: list[tuple[str, gaps.Row]]
+
+
+class Change(NamedTuple):
+    """What one step has of one sequence."""
+
+    names: Names
+    outputs: Sequence[Output]
+    amended: Sequence[Gap]
+    before: State
+    after: State
+
+
+Part: TypeAlias = "dict[int, list[Output]]"
+"""What sequences put out in one step, by which of the commit's moves it is."""
 
 
 def steps(commit: Commit, target: Target, lease: str, now: int) -> Iterator[Step]:
@@ -73,96 +162,174 @@ def steps(commit: Commit, target: Target, lease: str, now: int) -> Iterator[Step
     it pass for a new numbering when it is read again after a crash; what begins a new numbering
     only together with that.
     """
-    parts = list(_parts(commit.outputs)) or [[]]
-    births = [at for at, part in enumerate(parts) if any(isinstance(o, Epoch) for o in part)]
-    reached = commit.before
+    moves = commit.moves
+    called = [target.names(move.feed, move.key) for move in moves]
+    reached = [move.before for move in moves]
+    parts = list(_parts(moves)) or [{}]
+    births = [
+        at for at, part in enumerate(parts)
+        if any(isinstance(item, Epoch) for outputs in part.values() for item in outputs)
+    ]  # fmt: skip
+    mark = commit.before
     for at, part in enumerate(parts[:-1]):
-        before, reached = reached, _reached(reached, part)
+        changes = []
+        for which, outputs in part.items():
+            after = _reached(reached[which], outputs)
+            changes.append(Change(called[which], outputs, (), reached[which], after))
+            reached[which] = after
+        came = sum(change.after.serial - change.before.serial for change in changes)
+        before, mark = mark, mark._replace(serial=mark.serial + came, lines=commit.after.lines)
         if not births or at >= births[-1]:
-            reached = replace(reached, seen=commit.after.seen)
-        yield _step(
-            part, (), before, replace(reached, lines=commit.after.lines), target, lease, now
-        )
-    yield _step(parts[-1], commit.amended, reached, commit.after, target, lease, now)
+            mark = mark._replace(seen=commit.after.seen)
+        yield _step(changes, before, mark, target, lease, now)
+    # What depends on the checkpoint comes with it.
+    last = parts[-1]
+    changes = [
+        Change(called[which], last.get(which, ()), move.amended, reached[which], move.after)
+        for which, move in enumerate(moves)
+        if which in last
+        or move.amended
+        or (reached[which].origin, reached[which].next) != (move.after.origin, move.after.next)
+    ]
+    yield _step(changes, mark, commit.after, target, lease, now)
 
 
-def _parts(outputs: Sequence[Output]) -> Iterator[list[Output]]:
-    """Cut `outputs` into steps, and runs into entries, that are not too long.
+def _parts(moves: Sequence[Move]) -> Iterator[Part]:
+    """Cut what sequences put out into steps, and runs into entries, that are not too long.
 
-    A gap is never the last of a part but of the very last: it goes with the run that it
-    makes way for.
+    A gap is never the last of a sequence's in a step but of the very last: it goes with the run
+    that it makes way for.
     """
-    part: list[Output] = []
+    part: Part = {}
     messages = size = 0
-    for item in outputs:
-        if not isinstance(item, Run):
-            part.append(item)
-            continue
-        for start, stop, run_size in ordered.cuts(item.frames):
-            whole = stop - start == len(item.frames)
-            part.append(item if whole else _slice(item, start, stop))
-            messages += stop - start
-            size += run_size
-            if messages >= STEP_MESSAGES or size >= STEP_BYTES:
-                yield part
-                part = []
-                messages = size = 0
+    for which, move in enumerate(moves):
+        if len(part) >= STEP_SEQUENCES:
+            yield part
+            part, messages, size = {}, 0, 0
+        if not move.outputs:
+            part[which] = []
+        for item in move.outputs:
+            if not isinstance(item, Run):
+                part.setdefault(which, []).append(item)
+                continue
+            for start, stop, run_size in ordered.cuts(item.frames):
+                whole = stop - start == len(item.frames)
+                part.setdefault(which, []).append(item if whole else _slice(item, start, stop))
+                messages += stop - start
+                size += run_size
+                if messages >= STEP_MESSAGES or size >= STEP_BYTES:
+                    yield part
+                    part, messages, size = {}, 0, 0
     if part:
         yield part
 
 
 def _slice(run: Run, start: int, stop: int) -> Run:
-    return Run(run.epoch, run.first + start, run.frames[start:stop], run.batches[start:stop])
+    part = slice(start, stop)
+    return Run(
+        run.epoch, run.first + start, run.frames[part], run.batches[part], run.prints[part]
+    )  # fmt: skip
 
 
 def _reached(state: State, part: Sequence[Output]) -> State:
-    """Tell where the output ends after one part of a commit."""
+    """Tell where a sequence's output ends after one part of a commit."""
     for item in part:
         if isinstance(item, Run):
-            state = replace(state, next=item.first + len(item.frames))
+            count = len(item.frames)
+            state = state._replace(next=item.first + count, serial=state.serial + count)
         elif isinstance(item, Gap):
-            state = replace(state, next=item.last + 1)
+            state = state._replace(next=item.last + 1)
         elif isinstance(item, Epoch):
-            first = item.next or 0
-            state = replace(
-                state, epoch=item.epoch, next=item.next, first=first, origin=item.origin
-            )  # fmt: skip
+            state = state._replace(
+                epoch=item.epoch, next=item.next, first=item.next or 0, origin=item.origin
+            )
         else:
-            state = replace(state, next=item.first, first=item.first)
+            state = state._replace(next=item.first, first=item.first)
     return state
 
 
 def _step(
-    part: Sequence[Output], amended: Sequence[Gap], before: State, after: State, target: Target,
-    lease: str, now: int,
-) -> Step:  # fmt: skip
+    changes: Sequence[Change], before: Mark, after: Mark, target: Target, lease: str, now: int
+) -> Step:
     """Make the call for one step."""
+    lane, generation, serial = target.lane, after.generation, before.serial
+    oldest = ordered.entry_id(after.floor, max(0, after.serial - target.prints))
+    feeds: dict[str, int] = {}
+    named = [target.lease_key, *target.keys]
+    saved = _saved_of_lane(lane, before, after)
+    moved: list[Any] = []
+    standings: dict[str, bytes] = {}
     runs: list[Any] = []
-    rows: list[gaps.Row] = []
-    entries = 0
-    for item in part:
-        if isinstance(item, Run):
-            entries += 1
-            values = ordered.pack(item.first, item.frames, _times(item.batches))
-            last = item.first + len(item.frames) - 1
-            runs += (ordered.entry_id(item.epoch, last), len(values), *values)
-        elif isinstance(item, Gap):
-            rows.append(_row(item, now))
-    rows += (_row(gap, target.closed(gap, now)) for gap in amended)
     ledger: list[Any] = []
-    for row in rows:
-        values = gaps.pack(row)
-        replaced, _ = target.rows.get((row.epoch, row.first), (b"", 0))
-        ledger += (replaced, len(values), *values)
+    rows: list[tuple[str, gaps.Row]] = []
+    entries = 0
+    for names, outputs, amended, stood, stands in changes:
+        at = feeds.setdefault(names.feed, len(feeds))
+        if at == (len(named) - 4) // 2:
+            named += names.keys
+        written = target.standings.get(names.named)
+        standings[names.named] = stand = standing.pack(stands.epoch, stands.next, stands.serial)
+        moved += (names.named, written or b"", stand)
+        saved += _saved(names, None if written is None else stood, stands)
+        own = stood.serial
+        fresh: list[gaps.Row] = []
+        for item in outputs:
+            if isinstance(item, Run):
+                count = len(item.frames)
+                entries += 1
+                serial += count
+                own += count
+                kept = prints.pack(names.key, item.epoch, item.first + count - 1, item.prints)
+                values = ordered.pack(
+                    names.within, item.first, item.frames, _times(item.batches), item.epoch, own
+                )
+                entry = ordered.entry_id(generation, serial)
+                own_id = ordered.entry_id(after.floor, serial)
+                runs += (at, entry, oldest, own_id, len(kept), *kept, len(values), *values)
+            elif isinstance(item, Gap):
+                fresh.append(_row(names.key, item, now))
+        if fresh or amended:
+            known = target.known(names.feed)
+            fresh += (_row(names.key, gap, known.closed(names.key, gap, now)) for gap in amended)
+            for row in fresh:
+                values = gaps.pack(row)
+                ledger += (at, known.entry(row), len(values), *values)
+                rows.append((names.feed, row))
     name = f"{lease}#{next(_SERIALS)}"
-    names = (target.lease_key, keys.order(target.feed), keys.ordered(target.feed))
     arguments = [
-        lease, target.incarnation, before.epoch, or_empty(before.next), target.last,
-        after.epoch, or_empty(after.next), b"" if after.next is None else after.first,
-        after.raw, after.seen, " ".join(after.lines), pack_origin(after.origin),
-        name, gaps.LENGTH, entries, *runs, len(rows), *ledger,
+        lease, target.incarnation, target.last, name, target.raw, after.raw, gaps.LENGTH,
+        len(changes), *moved, len(saved), *saved, entries, *runs, len(rows), *ledger,
     ]  # fmt: skip
-    return Step(name, _COMMIT(keys=[*names, keys.gaps(target.feed)], args=arguments), rows)
+    return Step(name, _COMMIT(keys=named, args=arguments), standings, rows)
+
+
+def _saved_of_lane(lane: str, before: Mark, after: Mark) -> list[Any]:
+    """List what changes of the lane's fields in `order`: field, value, …."""
+    saved: list[Any] = [
+        keys.ORDER_SEEN, after.seen, keys.ORDER_SERIAL, after.serial,
+        keys.ORDER_GENERATION, after.generation,
+    ]  # fmt: skip
+    if after.waiting != before.waiting:
+        saved += (keys.ORDER_WAITING, " ".join(after.waiting))
+    if after.lines is not before.lines:
+        for feed, names in after.lines.items():
+            if names != before.lines.get(feed, ()):
+                saved += (keys.of(lane, feed, keys.ORDER_LINES), " ".join(names))
+    return saved
+
+
+def _saved(names: Names, before: State | None, after: State) -> list[Any]:
+    """List what changes of a sequence's fields in `order`: field, value, …."""
+    saved: list[Any] = []
+    if before is None or _first(after) != _first(before):
+        saved += (names.first, _first(after))
+    if before is None or after.origin != before.origin:
+        saved += (names.begun, pack_origin(after.origin))
+    return saved
+
+
+def _first(state: State) -> int | bytes:
+    return b"" if state.next is None else state.first
 
 
 def _times(batches: Sequence[Batch]) -> list[tuple[int, int]]:
@@ -172,15 +339,10 @@ def _times(batches: Sequence[Batch]) -> list[tuple[int, int]]:
     return [(batch.time, len(list(group))) for batch, group in groupby(batches)]
 
 
-def _row(gap: Gap, closed: int) -> gaps.Row:
+def _row(key: str, gap: Gap, closed: int) -> gaps.Row:
     return gaps.Row(
-        gap.epoch, gap.first, gap.last, gap.revealed_at, closed, gap.cause.value, gap.late
+        gap.epoch, gap.first, gap.last, gap.revealed_at, closed, gap.cause.value, gap.late, key
     )  # fmt: skip
-
-
-def or_empty(number: int | None) -> bytes:
-    """Write a number that may not be known yet."""
-    return b"" if number is None else b"%d" % number
 
 
 def pack_origin(origin: Origin | None) -> str:

@@ -1,30 +1,47 @@
-"""One feed's state: entries of the input in, commits out. Pure: no clock, no Redis, no await."""
+"""One feed's state: its part of the input in, what comes of it out. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence as List
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import Any, TypeAlias
 
 from relay import keys, raw
-from relay.entry import START, position
+from relay.frames.reader import IGNORED, Message, Reader
 from relay.messages import Reject, sequence_numbers
 
-from .checkpoint import Checkpoint
 from .clock import FeedClock
 from .lines import Lines
-from .reorder.fingerprints import Fingerprints
+from .reorder.gaps import Open
 from .reorder.limits import Limits
-from .reorder.outputs import Batch, Epoch, Gap, Joined, Origin, Output
-from .reorder.reorder import Reorder
+from .reorder.outputs import Batch, Output, Run
 from .reorder.timeout import FixedTimeout, LearnedTimeout
+from .sequence import Move, Sequence, State
 
 PARK_AT_ONCE = 100
 """Rejected frames kept for inspection of any one commit; all are counted."""
 
 SHOWN_GAPS = 20
 """Open gaps that the status names."""
+
+MOST_KEYS = 20_000
+"""Keys of a feed, of each of which 15 KB are remembered at most; a further one is rejected."""
+
+LOOK_EVERY = 0.02
+"""Seconds of feed time between looks at what may be due in keys for which nothing comes."""
+
+NOTHING = b""
+"""Stands for a message that takes its place in the order and is not sent on."""
+
+Numbers: TypeAlias = "tuple[list[int], list[tuple[int, str]]]"
+"""The ids of frames; of those that have none, their places and why."""
+
+Outputs: TypeAlias = "List[Output]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +50,13 @@ class Options:
 
     limits: Limits
     id_field: str
+    """Where the id is, unless there is a `reader`."""
     gap_timeout: float | None
     """Seconds; inf: wait for ever; None: learn it."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What a feed resumes from."""
-
-    epoch: int = 1
-    next: int | None = None
-    """The next id; None while the first one is looked for."""
-    first: int = 0
-    """First id of the epoch; 0 if it is not known."""
-    raw: bytes = START
-    """The checkpoint: the last entry that is settled together with all before it."""
-    seen: bytes = START
-    """The last entry whose frames have been counted."""
-    origin: Origin | None = None
-    """Which frames from the checkpoint on belong to the epoch; None: all."""
-    lines: Sequence[str] = ()
-    """The lines that were connected at `seen`."""
-    gaps: Sequence[Gap] = ()
-    """The epoch's last gaps that were given up, by ids."""
-    published: Fingerprints | None = None
-    """What the output holds of the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What is to be written in one step, if the output still ends where this one begins."""
-
-    feed: str
-    outputs: Sequence[Output]
-    amended: Sequence[Gap]
-    """Gaps that were given up earlier and whose late frames have changed."""
-    before: State
-    """Where the output ends, and the checkpoint that is in force until the last step."""
-    after: State
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The same as an operator would write it, by the settings' names; see `Settings.spelled`."""
+    reader: Reader | None = None
+    """Reads the frames of a feed that a file of feeds describes."""
 
 
 @dataclass(slots=True)
@@ -84,71 +70,145 @@ class Rejects:
 
 
 class Feed:
-    """One feed.
+    """One feed of a lane: `take` its part of an entry, then `moves`."""
 
-    Call `take_in(entries)`, then write what `commit()` returns, and begin anew with another
-    `Feed` from what is stored if that is refused.
-    """
+    def __init__(
+        self, name: str, states: Mapping[str, State], lines: Iterable[str], options: Options,
+        epoch: int,
+    ) -> None:  # fmt: skip
+        """Resume from the `states` of its sequences, by their keys; new ones begin with `epoch`.
 
-    def __init__(self, name: str, state: State, options: Options) -> None:
-        """Resume from `state`: the entries behind `cursor` follow."""
+        `lines` were connected then.
+        """
         self.name = name
-        self.cursor = state.raw
-        """The last entry that was taken in."""
         self.clock = FeedClock()
-        self.lines = Lines(state.lines)
+        self.lines = Lines(lines)
         self.timeout = (
             LearnedTimeout() if options.gap_timeout is None else FixedTimeout(options.gap_timeout)
         )
-        self.reorder = Reorder(
-            options.limits, self.timeout, epoch=state.epoch, next=state.next, first=state.first,
-            given_up=state.gaps, published=state.published,
-        )  # fmt: skip
         self.rejects = Rejects()
         """Emptied by whoever takes them."""
+        self.rejected: Counter[str] = Counter()
+        """Frames that were not accepted since the feed was taken up, by reason."""
+        self.ignored: Counter[str] = Counter()
+        """Frames that are no messages since the feed was taken up, by the pattern that says so."""
+        self.latest: Batch | None = None
+        """Of the last entry that had a part of it."""
+        self.committed = sum(state.serial for state in states.values())
+        """How many messages came out, up to the last moves."""
         self._options = options
-        self._checkpoint = Checkpoint(state.raw)
-        if state.next is None and options.limits.first_id is not None:
-            state = replace(state, first=options.limits.first_id)
-        self.committed = state
-        """Where the last commit ends."""
-        self._seen = state.seen
-        self._origin = state.origin
-        self._replaying = True
+        self._epoch = epoch
+        self._reader = options.reader
+        self._numbers: Callable[[list[bytes]], Numbers] = (
+            partial(sequence_numbers, field=options.id_field)
+            if options.reader is None
+            else options.reader.numbers
+        )
+        self.sequences: dict[str, Sequence] = {}
+        for key, state in states.items():
+            self._begin(key, state)
+        self._stirred: dict[str, Sequence] = {}
+        """Sequences in which something happened since the last moves."""
+        self.holding: dict[str, Sequence] = {}
+        """Sequences that hold messages back, who began first before the others."""
+        self.held = 0
+        """Messages held back or on probation."""
+        self._looked = 0.0
+        self._dated = {key: one for key, one in self.sequences.items() if one.origin}
+        """Sequences of whose epoch older messages may be read again."""
+
+    def decide(self, one: Sequence, *, reset: bool) -> bool:
+        """Do what an operator wants: skip a gap, or `reset`; tells whether there was anything."""
+        now, done = self.clock.now, True
+        if reset:
+            one.reorder.reset(now)
+        else:
+            done = one.reorder.skip(now)
+        self._note(one)
+        return done
+
+    def sequence(self, key: str) -> Sequence:
+        """Get a sequence to do something with it; it may be new."""
+        found = self.sequences.get(key)
+        if found is None:
+            found = self._begin(key, State(epoch=self._epoch))
+        self._stirred[key] = found
+        return found
+
+    def _begin(self, key: str, state: State) -> Sequence:
+        found = Sequence(self.name, key, state, self._options.limits, self.timeout)
+        self.sequences[key] = found
+        return found
 
     # Entries in -----------------------------------------------------------------------------
 
-    def take_in(self, entries: Iterable[raw.Entry]) -> None:
-        """Take in the next entries of the input."""
-        for entry in entries:
-            self._take(entry)
+    def batch(self, part: raw.Entry, replayed: bool, size: int) -> Batch:
+        """Begin with its part of an entry."""
+        now = self.clock.entry(part.connection, part.listened)
+        self.latest = Batch(part.id, part.time, now, replayed, size)
+        return self.latest
 
-    def _take(self, entry: raw.Entry) -> None:
-        now = self.clock.entry(entry.connection, entry.listened)
-        replayed = self._replaying and position(entry.id) <= position(self._seen)
-        self._replaying = replayed
-        batch = Batch(entry.id, entry.time, now, replayed)
-        self._checkpoint.add(batch)
-        origin, begun = self._origin, True
-        places: Sequence[int] | None = None
-        if origin is not None:
-            begun = origin.precedes(entry.id)
-            places = origin.places(entry.id, len(entry.frames))
-        if entry.event or entry.frames:
+    def take(self, part: raw.Entry, batch: Batch) -> bool:
+        """Take in its part of an entry; tells whether any of its epochs had begun by then."""
+        if part.event or part.frames:
             # An entry says what happened to its line before what its frames say.
-            self._hear(entry, batch, origin is None or (begun and entry.id != origin.last.entry))
-        if entry.frames:
-            self._receive(entry, batch, places)
-        if origin is not None and entry.id == origin.last.entry:
-            self.reorder.began(now)
-        if begun:
-            self.reorder.expire(batch)
-        self.cursor = entry.id
-        if not replayed:
-            self._seen = entry.id
+            self._hear(part, batch)
+        touched: List[Sequence] = ()
+        if part.frames:
+            touched = self._receive(part, batch)
+        begun = False
+        for one in self._concerned(touched, batch):
+            begun |= one.finish(part.id, batch)
+            self._note(one)
+        while self.crowded and self.relieve():
+            pass
+        return begun
 
-    def _hear(self, entry: raw.Entry, batch: Batch, begun: bool) -> None:
-        """Follow the lines; what was said before the epoch had begun means nothing to it."""
+    def _concerned(self, touched: List[Sequence], batch: Batch) -> Iterable[Sequence]:
+        """List for whom an entry is to be finished: time goes by for who waits, too."""
+        others = self.holding
+        if others and len(self.sequences) > 1:
+            if batch.now - self._looked < LOOK_EVERY:
+                others = {}
+            else:
+                self._looked = batch.now
+        if batch.replayed:
+            others = others | self._dated
+        if not others:
+            return touched
+        return ({one.key: one for one in touched} | others).values()
+
+    def _note(self, one: Sequence) -> None:
+        """Note how a sequence is after something was done with it."""
+        self._stirred[one.key] = one
+        held = one.reorder.held
+        if held != one.held:
+            self.held += held - one.held
+            one.held = held
+            if held:
+                self.holding[one.key] = one
+            else:
+                del self.holding[one.key]
+        if one.reorder.fates.refused:
+            self._refuse(one)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether all keys together hold more messages than may be held."""
+        return self.held > self._options.limits.capacity and len(self.sequences) > 1
+
+    def relieve(self) -> bool:
+        """Settle something, for want of room; tells whether there was anything."""
+        batch = self.latest
+        found = None
+        if batch is not None:
+            found = next((one for one in self.holding.values() if one.reorder.relieve(batch)), None)
+        if found is not None:
+            self._note(found)
+        return found is not None
+
+    def _hear(self, entry: raw.Entry, batch: Batch) -> None:
+        """Follow the lines."""
         try:
             line = entry.line.decode()
         except UnicodeDecodeError:
@@ -158,88 +218,187 @@ class Feed:
         if entry.connection == raw.UNNAMED:
             return
         self.lines.heard(line, entry.connection, entry.event)
-        if not begun:
-            return
         if entry.event == keys.CONNECTED:
-            self.reorder.reconnected(batch.now, alone=self.lines.alone(line))
+            alone = self.lines.alone(line)
+            for one in self.sequences.values():
+                one.connected(entry.id, batch, alone=alone)
+                self._note(one)
         elif entry.event == keys.DISCONNECTED and not self.lines.names:
-            self.reorder.disconnected(batch.now)
+            for one in self.sequences.values():
+                one.disconnected(entry.id, batch)
+                self._note(one)
 
-    def _receive(self, entry: raw.Entry, batch: Batch, places: Sequence[int] | None) -> None:
-        """Take in an entry's frames, or those at `places`."""
-        frames = entry.frames
-        if places is not None and len(places) < len(frames):
+    def _receive(self, part: raw.Entry, batch: Batch) -> List[Sequence]:
+        """Take in frames; tells in which sequences there was something."""
+        if self._reader is not None and not self._reader.simple:
+            return self._read(part, batch, self._reader)
+        one = self.sequence("")
+        frames, places = part.frames, one.places(part.id, len(part.frames))
+        if places is not None:
             frames = [frames[at] for at in places]
-        else:
-            places = None
-        ids, bad = sequence_numbers(frames, self._options.id_field)
+        ids, bad = self._numbers(frames)
         if bad:
             for at, reason in bad:
-                self._reject(reason, entry.line, frames[at], batch)
+                self._reject(reason, part.line, frames[at], batch)
             without = {at for at, _ in bad}
             good = [at for at in range(len(frames)) if at not in without]
             frames = [frames[at] for at in good]
             places = good if places is None else [places[at] for at in good]
-        self.reorder.take_in(batch, ids, frames, places)
+        one.reorder.take_in(batch, ids, frames, places)
+        return (one,)
+
+    def _read(self, part: raw.Entry, batch: Batch, reader: Reader) -> List[Sequence]:
+        """Take in the messages that are in frames, each in its sequence; count what is none."""
+        items = reader.read_all(part.frames)
+        found: dict[str, list[int]] = {}
+        restarts: dict[str, list[int]] = {}
+        for at, item in enumerate(items):
+            if isinstance(item, Message):
+                if item.key not in self.sequences and len(self.sequences) >= MOST_KEYS:
+                    self._reject("key", part.line, item.data, batch)
+                    continue
+                found.setdefault(item.key, []).append(at)
+                self.sequence(item.key)
+                if item.restart:
+                    restarts.setdefault(item.key, []).append(at)
+                continue
+            if item.restart:  # of all keys, behind it
+                for key in self.sequences:
+                    restarts.setdefault(key, []).append(at + 1)
+            if item.reason == IGNORED:
+                self.ignored[item.where] += 1
+            else:
+                self._reject(item.reason, part.line, item.data, batch)
+        touched = []
+        for key in {**found, **restarts}:
+            one, places = self.sequence(key), found.get(key, [])
+            belong = one.places(part.id, len(items))
+            if belong is not None:
+                places = sorted(set(places).intersection(belong))
+            messages = [item for at in places if isinstance(item := items[at], Message)]
+            one.take_in(
+                batch,
+                [message.id for message in messages],
+                [NOTHING if message.drop else message.data for message in messages],
+                places,
+                restarts.get(key, ()),
+            )
+            touched.append(one)
+        return touched
 
     def _reject(self, reason: str, line: bytes, frame: bytes, batch: Batch) -> None:
         rejects = self.rejects
         rejects.reasons[reason] = rejects.reasons.get(reason, 0) + 1
+        self.rejected[reason] += 1
         if not batch.replayed and len(rejects.kept) < PARK_AT_ONCE:
             rejects.kept.append(Reject(reason, line, frame))
 
-    # Commits out ----------------------------------------------------------------------------
-
-    def commit(self, *, checkpoint: bool = True) -> Commit | None:
-        """Take what came out since the last call, with the checkpoint; None: nothing has changed.
-
-        Without `checkpoint`, a checkpoint alone is no change that is worth a commit. The next one
-        begins where this one ends, so this one must be written before it.
-        """
-        reorder, before = self.reorder, self.committed
-        fates = reorder.fates
-        for frame, batch in fates.refused:
+    def _refuse(self, one: Sequence) -> None:
+        """Reject the outliers that nobody has confirmed."""
+        refused = one.reorder.fates.refused
+        for frame, batch in refused:
             self._reject("stray", b"", frame, batch)
-        fates.refused.clear()
-        outputs = reorder.take()
-        amended, fates.amended = fates.amended, {}
-        if amended:
-            # What was given up just now is written with the late frames that it has already.
-            outputs = [
-                amended.pop((item.epoch, item.first), item) if isinstance(item, Gap) else item
-                for item in outputs
-            ]
-        settled = self._checkpoint.entry
-        moved = checkpoint and (settled, self._seen) != (before.raw, before.seen)
-        if not outputs and not amended and not moved:
-            return None
-        first = before.first
-        for item in outputs:
-            if isinstance(item, Epoch):
-                self._origin, first = item.origin, item.next or 0
-            elif isinstance(item, Joined):
-                first = item.first
-        if self._origin and position(settled) >= position(self._origin.last.entry):
-            self._origin = None
-        self.committed = State(
-            reorder.epoch, reorder.next, first, settled, self._seen, self._origin, self.lines.names
-        )
-        return Commit(self.name, outputs, list(amended.values()), before, self.committed)
+        refused.clear()
+
+    # What comes out ------------------------------------------------------------------------
+
+    def moves(self, settled: bytes, *, checkpoint: bool) -> Iterator[Move]:
+        """Sum up what came out since the last call; the input is settled up to `settled`.
+
+        With `checkpoint`, that an origin is settled is worth a move, too.
+        """
+        stirred, self._stirred = self._stirred, {}
+        if checkpoint and self._dated:
+            stirred = self._dated | stirred
+        for key, one in stirred.items():
+            outputs: Outputs = one.reorder.take()
+            if self._reader is not None and not self._reader.simple:
+                outputs = list(_sent(outputs))
+            move = one.move(outputs, settled)
+            if one.origin is not None:
+                self._dated[key] = one
+            elif self._dated:
+                self._dated.pop(key, None)
+            if move is not None:
+                self.committed += move.after.serial - move.before.serial
+                yield move
 
     # Looking in -----------------------------------------------------------------------------
 
+    @property
+    def full(self) -> bool:
+        """Whether reading should pause until an operator decides."""
+        return self.timeout.never and (
+            self.crowded or any(one.reorder.full for one in self.holding.values())
+        )
+
+    @property
+    def doubtful(self) -> int:
+        """Messages on probation."""
+        return sum(one.reorder.doubtful for one in self.holding.values())
+
+    @property
+    def duplicates(self) -> int:
+        """Messages that came again."""
+        return sum(one.reorder.fates.duplicates for one in self.sequences.values())
+
+    @property
+    def late(self) -> int:
+        """Messages that came when they had been given up."""
+        return sum(one.reorder.fates.late for one in self.sequences.values())
+
+    @property
+    def next(self) -> int | None:
+        """The next id; None while it is looked for, or if each key has one."""
+        one = self.sequences.get("")
+        return one.reorder.next if one is not None else None
+
+    @property
+    def gaps(self) -> list[tuple[str, Open]]:
+        """Open gaps, each with its key, oldest first."""
+        found = [(key, gap) for key, one in self.holding.items() for gap in one.reorder.gaps]
+        return sorted(found, key=lambda keyed: keyed[1].opened) if len(self.holding) > 1 else found
+
     def status(self) -> dict[str, Any]:
         """Tell what is in memory, for `python -m orderer status`."""
-        reorder, timeout, now = self.reorder, self.timeout, self.clock.now
-        gaps = reorder.gaps
+        timeout, now = self.timeout, self.clock.now
+        gaps = self.gaps
+        since = min((one.reorder.doubtful_since for one in self.holding.values()), default=math.inf)
         return {
-            "held": reorder.held,
-            "full": reorder.full,
+            "held": self.held,
+            "doubtful": self.doubtful,
+            "doubtful_for": round(max(0.0, now - since), 3),
+            "duplicates": self.duplicates,
+            "late": self.late,
+            "rejected": self.rejected,
+            "ignored": self.ignored.total(),
+            "keys": sum(map(bool, self.sequences)),
             "timeout": None if timeout.seconds == math.inf else timeout.seconds,
             "caught": timeout.caught,
             "gaps": [
-                {"first": gap.first, "last": gap.last, "age": round(now - gap.opened, 3)}
-                for gap in gaps[:SHOWN_GAPS]
+                {
+                    **({"key": key} if key else {}),
+                    "first": gap.first, "last": gap.last, "age": round(now - gap.opened, 3),
+                }
+                for key, gap in gaps[:SHOWN_GAPS]
             ],
             "open_gaps": len(gaps),
-        }
+            "settings": self._options.settings,
+        }  # fmt: skip
+
+
+def _sent(outputs: Outputs) -> Iterator[Output]:
+    """Leave out the messages that took their place and are not sent on."""
+    for item in outputs:
+        if not isinstance(item, Run) or NOTHING not in item.frames:
+            yield item
+            continue
+        at = 0
+        for dropped, group in groupby(item.frames, key=NOTHING.__eq__):
+            part = slice(at, at + len(list(group)))
+            if not dropped:
+                yield Run(
+                    item.epoch, item.first + at, item.frames[part], item.batches[part],
+                    item.prints[part],
+                )  # fmt: skip
+            at = part.stop

@@ -9,13 +9,18 @@ from prometheus_client import Counter, Gauge
 
 from chassis import clock
 from chassis.metrics import SIZES, Histogram
-from relay.entry import position
-from relay.messages import REASONS
+from relay import messages
+from relay.frames import reader
 
 from .feed import Feed
 from .reorder.outputs import Batch, Cause, Epoch, Gap, Output, Run
 
-FATES = ("released", "duplicate", "late", "rejected")
+FATES = ("released", "duplicate", "late", "rejected", "ignored")
+"""What becomes of a frame; ignored: a feed's words say that it is no message."""
+
+REASONS = dict.fromkeys(
+    reason for reason in (*messages.REASONS, *reader.REASONS) if reason != reader.IGNORED
+)
 
 FRAMES = Counter("orderer_frames", "Frames settled, by what became of them", ["feed", "fate"])
 REJECTED = Counter("orderer_rejected", "Frames that were not accepted", ["feed", "reason"])
@@ -38,7 +43,7 @@ LATE_ARRIVALS = Counter(
     "Missing frames that came after all, by whether they came within the time-out",
     ["feed", "in_time"],
 )
-NEXT = Gauge("orderer_next", "The id that is expected next", ["feed"])
+NEXT = Gauge("orderer_next", "The id that is expected next; 0 with an order for each key", ["feed"])
 LAG = Gauge("orderer_lag_seconds", "Age of the newest frame read, when more are waiting", ["feed"])
 PAUSED = Gauge("orderer_paused", "1 while full and waiting for an operator, else 0", ["feed"])
 PROGRESS = Gauge(
@@ -80,7 +85,7 @@ class FeedMetrics:
         self.delay = DELAY.labels(feed)
         self.commit = COMMIT.labels(feed)
         self.run = RUN.labels(feed)
-        self._counted = [0, 0, 0, 0]
+        self._counted = [0, 0, 0, 0, 0]
 
     def observe(self, outputs: Iterable[Output], took: float) -> None:
         """Count and time what was committed just now, in `took` seconds."""
@@ -117,28 +122,28 @@ class FeedMetrics:
             self.fates["rejected"].inc(count)
             self.rejected[reason].inc(count)
 
-    def update(self, feed: Feed, lines: Sequence[str], behind: bool) -> None:
-        """Show what is in memory."""
-        reorder, timeout = feed.reorder, feed.timeout
+    def update(self, feed: Feed, lines: Sequence[str], halted: bool, lag: float) -> None:
+        """Show what is in memory; it is so many seconds behind its input."""
+        timeout = feed.timeout
         counters = (
-            (self.fates["duplicate"], reorder.fates.duplicates),
-            (self.fates["late"], reorder.fates.late),
+            (self.fates["duplicate"], feed.duplicates),
+            (self.fates["late"], feed.late),
+            (self.fates["ignored"], feed.ignored.total()),
             (self.in_time, timeout.in_time),
             (self.too_late, timeout.too_late),
         )
         for at, (counter, value) in enumerate(counters):
             counter.inc(value - self._counted[at])
             self._counted[at] = value
-        gaps = reorder.gaps
-        self.held.set(reorder.held)
+        gaps = feed.gaps
+        self.held.set(feed.held)
         self.open_gaps.set(len(gaps))
-        self.oldest_gap.set(gaps[0].revealed_at / 1e6 if gaps else 0)
+        self.oldest_gap.set(gaps[0][1].revealed_at / 1e6 if gaps else 0)
         self.gap_timeout.set(timeout.seconds)
-        self.next.set(reorder.next or 0)
+        self.next.set(feed.next or 0)
         self.lines.set(len(lines))
-        self.paused.set(reorder.full)
-        age = clock.wall() - position(feed.cursor)[0] / 1000
-        self.lag.set(age if behind else 0)
+        self.paused.set(halted)
+        self.lag.set(lag)
 
     def idle(self) -> None:
         """Show that this instance no longer orders the feed."""

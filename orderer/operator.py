@@ -3,7 +3,8 @@
 `skip` and `reset` take the lease away from the orderer at work, rebuild its buffer from the
 checkpoint, decide, publish, and give the lease back; the orderer at work sees that it has been
 superseded and goes on from the new checkpoint. So they are as exact as the orderer itself,
-and work when no orderer runs.
+and work when no orderer runs. They decide by the settings that the orderer at work, or the last
+one, has left with its status: with others they would read other ids, or give up what it would not.
 """
 
 from __future__ import annotations
@@ -12,29 +13,38 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from chassis import clock, logs
+from chassis import clock, logs, output
 from chassis.lease import Lease, instance_name, lease_key
-from chassis.redis import Link, pairs
+from chassis.redis import Link, checked
 from chassis.settings import SettingsError, load
-from relay import keys
+from relay import keys, lanes, standing
 from relay.entry import START, position
 from relay.reading import ReadSize
 
-from .feed import Feed, Options
-from .service import ROLE
-from .settings import Settings
+from .feed import Feed
+from .lane import Lane
+from .notices import reasons
+from .sequence import Sequence
+from .settings import CAPACITY_BYTES, FILE, Settings
 from .store import READ_MESSAGES, Store, Verdict
 
 SEIZED = 30.0
 """Seconds for which a verb holds the lease at most."""
 
 
+class Misuse(Exception):
+    """Say why a verb cannot be done as it was asked for."""
+
+
 def main(arguments: list[str]) -> int:
     """Run a verb; returns the exit status: 0 done, 1 nothing to do or no such feed, 2 misuse."""
+    output.forgive()
     parser = argparse.ArgumentParser(prog="python -m orderer", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for verb, text in (
@@ -44,6 +54,8 @@ def main(arguments: list[str]) -> int:
     ):
         command = verbs.add_parser(verb, help=text, description=text)
         command.add_argument("feed", nargs="?", help="name of the feed; may be left out if one")
+        if verb != "status":
+            command.add_argument("--key", help="where each key has an order of its own: which")
     options = parser.parse_args(arguments)
     try:
         settings = load(Settings, "orderer", os.environ)
@@ -52,27 +64,33 @@ def main(arguments: list[str]) -> int:
             print(f"orderer: {mistake}", file=sys.stderr)
         return 2
     logs.configure("error", "text")
-    return asyncio.run(_run(options.verb, options.feed, settings))
+    return asyncio.run(_run(options.verb, options.feed, getattr(options, "key", None), settings))
 
 
-async def _run(verb: str, feed: str | None, settings: Settings) -> int:
+async def _run(verb: str, feed: str | None, key: str | None, settings: Settings) -> int:
     log = logs.get("orderer")
     # Nobody waits for a Redis that is away at a prompt: patience ends at once.
     stop = asyncio.Event()
     stop.set()
     link = Link(settings.redis_url, log, timeout=5.0, stop=stop)
     try:
-        feeds = sorted(name.decode() for name in await link.send("SMEMBERS", keys.FEEDS))
+        table = await lanes.known(link)
+        feeds = sorted(table)
         if feed is not None and feed not in feeds:
             print(f"no such feed: {feed}; there are: {', '.join(feeds) or 'none'}", file=sys.stderr)
             return 1
         if verb == "status":
-            print(await _status(link, [feed] if feed else feeds))
+            told = await _status(link, {name: table[name] for name in ([feed] if feed else feeds)})
+            print(output.visible(told, lines=True))
             return 0
         if feed is None and len(feeds) != 1:
             print(f"which feed? there are: {', '.join(feeds) or 'none'}", file=sys.stderr)
             return 1
-        return await _decide(verb, feed or feeds[0], link, settings)
+        name = feed or feeds[0]
+        return await _decide(verb, table[name], name, key, link, settings)
+    except (Misuse, SettingsError) as error:
+        print(f"orderer: {error}", file=sys.stderr)
+        return 2
     except Exception as error:
         print(f"orderer: {error}", file=sys.stderr)
         return 1
@@ -80,87 +98,151 @@ async def _run(verb: str, feed: str | None, settings: Settings) -> int:
         await link.close()
 
 
-async def _decide(verb: str, name: str, link: Link, settings: Settings) -> int:
-    lease = Lease(link, name, ROLE, instance_name(), SEIZED)
-    store, options = Store(link), settings.options
+async def _decide(
+    verb: str, lane_name: str, name: str, key: str | None, link: Link, settings: Settings
+) -> int:
+    left = orjson.loads(await link.send("HGET", keys.status(lane_name), name) or b"{}")
+    decided = agreed(name, left.get("settings", {}), settings, os.environ)
+    lease, store = Lease(link, lane_name, keys.ORDERER, instance_name(), SEIZED), Store(link)
     await lease.seize()
     try:
-        feed = await catch_up(store, name, lease, options)
-        reorder = feed.reorder
-        if verb == "skip" and reorder.full:
+        lane = await catch_up(store, lane_name, name, lease, decided)
+        chosen = choose(verb, lane.touch(name), key)
+        if verb == "skip" and lane.halted(lane.touch(name)):
             # What has been read makes room for more: read again, no farther than is needed now
             # that it is known which hole nothing in the input fills.
-            hole = (reorder.epoch, reorder.next)
-            feed = await catch_up(store, name, lease, options, hole)
-            reorder = feed.reorder
-        before, skipped = reorder.next, True
-        if verb == "reset":
-            reorder.reset(feed.clock.now)
-        else:
-            skipped = reorder.skip(feed.clock.now)
+            hole = (chosen[0].key, chosen[0].reorder.epoch, chosen[0].reorder.next)
+            lane = await catch_up(store, lane_name, name, lease, decided, hole)
+            chosen = [lane.touch(name).sequence(hole[0])]
+        feed, before = lane.touch(name), [one.reorder.next for one in chosen]
+        done = [feed.decide(one, reset=verb == "reset") for one in chosen]
         # Without a gap, too: what was missing may just have been read.
-        commit = feed.commit()
+        commit = lane.commit()
         if commit is not None:
-            verdict = (await store.commit([(commit, lease.value)]))[name]
+            verdict = (await store.commit([(commit, lease.value)]))[lane_name]
             if verdict is not Verdict.DONE:
                 raise RuntimeError(f"another has taken over, or Redis has lost data ({verdict})")
-        await store.park(name, feed.rejects.kept)
-        if not skipped:
-            print(f"{name}: no gap is open; next is {reorder.next}")
-            return 1
-        if verb == "reset":
-            print(f"{name}: epoch {reorder.epoch} begun; next was {before}")
-        else:
-            print(f"{name}: skipped; next was {before}, is {reorder.next}")
+        for other, rejects in lane.take_rejects():
+            await store.park(lane_name, other, rejects.kept)
+        for one, was in zip(chosen, before, strict=True):
+            called = output.visible(f"{name} {one.key}" if one.key else name)
+            if not all(done):
+                print(f"{called}: no gap is open; next is {one.reorder.next}")
+                return 1
+            if verb == "reset":
+                print(f"{called}: epoch {one.reorder.epoch} begun; next was {was}")
+            else:
+                print(f"{called}: skipped; next was {was}, is {one.reorder.next}")
         return 0
     finally:
         await lease.release()
 
 
-async def catch_up(
-    store: Store, name: str, lease: Lease, options: Options,
-    hole: tuple[int, int | None] | None = None,
-) -> Feed:  # fmt: skip
-    """Take a feed up and read all that its input holds now, committing nothing yet.
+def choose(verb: str, feed: Feed, key: str | None) -> list[Sequence]:
+    """Choose what a verb is for: a key, or else the oldest gap, or all keys; raises Misuse."""
+    if key is not None:
+        if key not in feed.sequences:
+            raise Misuse(f"{feed.name} has no key {key!r}")
+        return [feed.sequence(key)]
+    if verb == "skip":
+        oldest = feed.gaps[0][0] if feed.gaps else next(iter(feed.sequences), "")
+        return [feed.sequence(oldest)]
+    return [feed.sequence(key) for key in feed.sequences or [""]]
 
-    With `hole`, an epoch and a `next`, stop where the buffer is full and waits there.
+
+def agreed(
+    feed: str, left: Mapping[str, str], ours: Settings, environ: Mapping[str, str]
+) -> Settings:
+    """Choose the settings that a verb decides by: those that the last orderer has `left`.
+
+    Raises Misuse if `environ` names others, or nobody has told any.
     """
-    state = await store.load(name, lease.key, options.limits.fingerprints)
-    feed, size = Feed(name, state, options), ReadSize(READ_MESSAGES)
-    while found := await store.read({name: feed.cursor}, {name: size}, block=False):
-        for entry in found[name]:
-            feed.take_in([entry])
-            if feed.reorder.full and (feed.reorder.epoch, feed.reorder.next) == hole:
-                return feed
-    return feed
+    if FILE in left or feed in ours.feeds:
+        if left and left != ours.options(feed).settings:
+            raise Misuse(f"{FILE} does not say of {feed} what the orderer goes by: name the same")
+        return ours
+    named = {name: value for name, value in ours.spelled.items() if environ.get(name, "").strip()}
+    if not left and not named:
+        raise Misuse(
+            "no orderer has told its settings yet; run the verb with those that it is to run with:"
+            f" {', '.join(ours.spelled)}"
+        )
+    differing = [name for name in named if named[name] != left.get(name, named[name])]
+    if differing:
+        raise Misuse(
+            "; ".join(f"{name} is {named[name]} here, and {left[name]} there" for name in differing)
+            + ": leave it out to decide as the orderer does"
+        )
+    return load(Settings, "orderer", left) if left else ours
 
 
-async def _status(link: Link, feeds: list[str]) -> str:
+async def catch_up(
+    store: Store, lane_name: str, name: str, lease: Lease, settings: Settings,
+    hole: tuple[str, int, int | None] | None = None,
+) -> Lane:  # fmt: skip
+    """Take a feed's lane up and read all that its input holds now, committing nothing yet.
+
+    With `hole`, a key, an epoch and a `next`, stop where a buffer is full and that one waits there.
+    """
+    state = await store.load(lane_name, lease.key, settings.fingerprints)
+    lane = Lane(lane_name, state, settings.options, CAPACITY_BYTES)
+    size = ReadSize(READ_MESSAGES)
+    while found := await store.read({lane_name: lane.cursor}, {lane_name: size}, block=False):
+        for entry in found[lane_name]:
+            lane.take_in([entry])
+            feed = lane.touch(name)
+            if hole is not None and lane.halted(feed):
+                reorder = feed.sequence(hole[0]).reorder
+                if (hole[0], reorder.epoch, reorder.next) == hole:
+                    return lane
+    return lane
+
+
+async def _status(link: Link, feeds: Mapping[str, str]) -> str:
     if not feeds:
         return "no feed has been connected yet"
-    return "\n\n".join([await _describe(link, feed) for feed in feeds])
+    return "\n\n".join([await _describe(link, lane, feed) for feed, lane in feeds.items()])
 
 
-async def _describe(link: Link, feed: str) -> str:
+async def _describe(link: Link, lane: str, feed: str) -> str:
     """Describe one feed for a person."""
-    raw = keys.raw(feed)
-    fields = pairs(await link.send("HGETALL", keys.order(feed)))
-    holder = await link.send("GET", lease_key(feed, ROLE))
-    newest = await link.send("XREVRANGE", raw, "+", "-", "COUNT", 1)
-    waiting = await link.send("XLEN", raw)
-    status: dict[str, Any] = orjson.loads(fields.get(keys.ORDER_STATUS, b"{}"))
+    raw = keys.raw(lane)
+    seen, stands, told, holder, newest, waiting = checked(
+        await link.send_all(
+            [
+                ("HGET", keys.order(lane), keys.ORDER_SEEN),
+                ("HGET", keys.next(lane), feed),
+                ("HGET", keys.status(lane), feed),
+                ("GET", lease_key(lane, keys.ORDERER)),
+                ("XREVRANGE", raw, "+", "-", "COUNT", 1),
+                ("XLEN", raw),
+            ]
+        )
+    )
+    status: dict[str, Any] = orjson.loads(told or b"{}")
+    epoch, following, _ = standing.unpack(stands) if stands else ("-", None, 0)
     rows = [
         ("orderer", holder.decode() if holder else "none active"),
-        ("epoch", fields.get(keys.ORDER_EPOCH, b"-").decode()),
-        ("next id", fields.get(keys.ORDER_NEXT, b"").decode() or "not known yet"),
+        *(
+            [("keys", str(status["keys"]))]
+            if status.get("keys")
+            else [
+                ("epoch", str(epoch)),
+                ("next id", "not known yet" if following is None else str(following)),
+            ]
+        ),
         (
             "held",
             str(status.get("held", 0)) + (", FULL: waiting for you" * bool(status.get("full"))),
         ),
+        ("probation", _probation(status)),
         ("lines", ", ".join(status.get("lines", [])) or "none connected"),
-        ("lag", _lag(fields.get(keys.ORDER_SEEN, START), newest)),
-        ("raw", f"{waiting} entries kept"),
+        ("lag", _lag(seen or START, newest)),
+        ("raw", f"{waiting} entries kept" + f" in the lane {lane}" * (lane != feed)),
         ("time-out", _timeout(status)),
+        ("dropped", _dropped(status)),
+        ("rejected", reasons(status.get("rejected", {})) or "none"),
+        *([("ignored", f"{status['ignored']} frames")] if status.get("ignored") else []),
         ("open gaps", str(status.get("open_gaps", 0))),
     ]
     lines = [f"feed {feed}"]
@@ -168,7 +250,8 @@ async def _describe(link: Link, feed: str) -> str:
     for gap in status.get("gaps", []):
         first, last = gap["first"], gap["last"]
         ids = f"{first} … {last} ({last - first + 1} ids)" if last > first else f"{first}"
-        lines.append(f"    {ids}, open for {gap['age']:.1f} s")
+        whose = f"{gap['key']} " if "key" in gap else ""
+        lines.append(f"    {whose}{ids}, open for {gap['age']:.1f} s")
     if "time" in status:
         lines.append(f"  (as of {max(0.0, clock.wall() - status['time'] / 1e6):.1f} s ago)")
     return "\n".join(lines)
@@ -179,6 +262,22 @@ def _lag(seen: bytes, newest: list[Any]) -> str:
         return "none"
     behind = (position(newest[0][0])[0] - position(seen)[0]) / 1000
     return f"{behind:.3f} s behind the newest frame" if behind > 0 else "none"
+
+
+def _probation(status: dict[str, Any]) -> str:
+    """Describe the held frames that are not believed yet."""
+    count, seconds = status.get("doubtful", 0), status.get("doubtful_for", 0)
+    return f"{count} of the held, for {seconds:.1f} s" if count else "none"
+
+
+def _dropped(status: dict[str, Any]) -> str:
+    """Describe what came and is of no use, since when."""
+    if "since" not in status:
+        return "not known yet"
+    useless = f"; NOTHING ELSE for {status['useless']} s" if status["useless"] else ""
+    since = datetime.fromtimestamp(status["since"] / 1e6, UTC)
+    counts = f"{status['duplicates']} duplicates, {status['late']} late"
+    return f"{counts} since {since:%Y-%m-%d %H:%M:%S} UTC{useless}"
 
 
 def _timeout(status: dict[str, Any]) -> str:

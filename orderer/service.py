@@ -1,4 +1,4 @@
-"""The orderer as a service: find the feeds, take a fair share of them, order each."""
+"""The orderer as a service: find the lanes, take a fair share of them, order each."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ from chassis.lease import instance_name
 from chassis.redis import Link
 from chassis.shares import Shares
 from chassis.tasks import first
-from relay import keys
+from relay import keys, lanes
 
 from .settings import Settings
 from .store import Store
 from .worker import Worker
 
-ROLE = "orderer"
-"""Name of the lease on a feed."""
-
 log = logs.get("orderer")
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Order the feeds that this replica gets, until `stop`."""
+    """Order the lanes that this replica gets, until `stop`."""
     link = Link(settings.redis_url, log, timeout=0.3 * settings.lease_ttl, stop=stop)
-    worker = Worker(link, Store(link), settings.options, log)
+    worker = Worker(link, Store(link), settings, log)
     shares = share(link, worker, settings)
 
     def readiness() -> dict[str, Any]:
-        return {"ready": link.up, "redis": link.up, "feeds": shares.active}
+        return {"ready": link.up, "redis": link.up, "feeds": worker.feeds}
 
     async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
         await first(shares.run(stop), worker.run())
@@ -37,10 +34,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
-    """Give the worker this replica's fair share of the feeds there are."""
+    """Give the worker this replica's fair share of the lanes there are."""
 
     async def find() -> list[str]:
-        return sorted(feed.decode() for feed in await link.send("SMEMBERS", keys.FEEDS))
+        return sorted(set((await lanes.known(link)).values()))
 
     return Shares(
         link,
@@ -49,6 +46,6 @@ def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
         settings.lease_ttl,
         log,
         find=find,
-        name=lambda feed: (feed, ROLE),
+        name=lambda lane: (lane, keys.ORDERER),
         do=worker.order,
     )

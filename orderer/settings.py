@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
 
 from chassis.settings import WithRedis, either, integer, number, setting, text
+from relay.feedfile import CONNECTION, NEVER, FeedFileError, load
+from relay.feedfile import Feed as Words
+from relay.frames.reader import Reader
 from relay.messages import LARGEST
 
 from .feed import Options
@@ -14,8 +20,44 @@ from .reorder.limits import Limits
 CAPACITY_BYTES = 256 * 1024 * 1024
 """Bytes of held messages at which the oldest gap is given up, whatever their number."""
 
+FILE = "FEEDS_FILE"
+
 LEAST_JUMP = 1000
 """Ids; however small the capacity, a frame no farther ahead than this is no outlier."""
+
+
+def feeds(file: str) -> Mapping[str, Words]:
+    """Read the feeds from the file of this name, none from none; raises FeedFileError.
+
+    The orderer connects to no feed, so it needs none of their secrets.
+    """
+    found = load(file, {}, feeds=False, endpoints=False) if file else {}
+    mistakes = [
+        f"{file}: [feed.{words.name}] {word}: the orderer cannot do that yet"
+        for words in found.values()
+        for word, used in (
+            ("first", words.first),
+            ("previous", words.previous),
+            ("step", words.step != 1),
+            ("restarts", words.restarts in (NEVER, CONNECTION)),
+        )
+        if used
+    ]
+    if mistakes:
+        raise FeedFileError(mistakes)
+    return found
+
+
+def limits(capacity: int, first_id: int | None, *, of_key: bool = False) -> Limits:
+    """Tell what bounds a feed's sequence."""
+    jump = max(capacity, LEAST_JUMP)
+    return Limits(capacity, CAPACITY_BYTES, jump, first_id, of_key=of_key)
+
+
+def digest(words: Words, bounds: Limits) -> str:
+    """Tell by a few letters what decides about a feed's order."""
+    decides = (words.reading, words.gap_timeout, bounds)
+    return blake2b(repr(decides).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -43,10 +85,40 @@ class Settings(WithRedis):
         "100000",
         "messages held back before the oldest gap is given up",
     )
+    feeds: Mapping[str, Words] = setting(
+        FILE,
+        feeds,
+        "",
+        "a feeds.toml (see feeds.example.toml): where numbers are, how long to wait",
+    )
 
     @property
-    def options(self) -> Options:
-        """What each feed is told."""
-        jump = max(self.capacity, LEAST_JUMP)
-        limits = Limits(self.capacity, CAPACITY_BYTES, jump, self.first_id)
-        return Options(limits, self.id_field, self.gap_timeout)
+    def fingerprints(self) -> int:
+        """Messages of what each feed has put out whose fingerprints are kept."""
+        capacities = [self.capacity, *(words.capacity or 0 for words in self.feeds.values())]
+        return limits(max(capacities), None).fingerprints
+
+    def options(self, feed: str) -> Options:
+        """Tell what decides about a feed."""
+        words = self.feeds.get(feed)
+        if words is None:
+            bounds = limits(self.capacity, self.first_id)
+            return Options(bounds, self.id_field, self.gap_timeout, self.spelled)
+        capacity = words.capacity or self.capacity
+        bounds = limits(capacity, words.first_id, of_key=bool(words.key))
+        told = {FILE: digest(words, bounds)}
+        return Options(bounds, "", words.gap_timeout, told, Reader(words.reading))
+
+    @property
+    def spelled(self) -> dict[str, str]:
+        """What decides about a feed, as text from which `load` makes the same settings."""
+        words: dict[Any, str] = {None: "auto", math.inf: "never"}
+        return {
+            name: words.get(value, str(value))
+            for name, value in (
+                ("ORDERER_FIRST_ID", self.first_id),
+                ("ORDERER_ID_FIELD", self.id_field),
+                ("ORDERER_GAP_TIMEOUT", self.gap_timeout),
+                ("ORDERER_CAPACITY", self.capacity),
+            )
+        }

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from hashlib import blake2b
+from importlib import resources
 from typing import Any
 
 import orjson
 
 from chassis import clock
-from chassis.redis import Command, Entry, Link, Script, checked, pairs, transient
-from relay import gaps, keys, ordered, raw, rejected
+from chassis.redis import Command, Link, Script, checked, pairs, transient
+from chassis.redis import Entry as Found
+from relay import gaps, keys, ordered, prints, rejected, standing
 from relay.entry import START, position
-from relay.messages import LARGEST, Reject
+from relay.messages import Reject
 from relay.reading import ReadSize
 
-from .commit import Step, Target, steps, unpack_origin
-from .feed import Commit, State
+from . import lane as lanes
+from .commit import Rows, Step, Target, steps, unpack_origin
+from .lane import Commit, Entry, LaneState, Mark
 from .reorder.fingerprints import Fingerprints
-from .reorder.outputs import Cause, Gap, Origin, Place
+from .reorder.limits import FINGERPRINTS_OF_KEY
+from .reorder.outputs import Cause, Gap
+from .sequence import State
+from .upgrade import newest, upgrade
 
-_BEGIN = Script("""
-redis.call('HSETNX', KEYS[1], 'epoch', ARGV[1])
-redis.call('HSETNX', KEYS[1], 'next', '')
-return redis.call('HSETNX', KEYS[1], 'incarnation', ARGV[2])
-""")
-
-# The input is no key of the script but an argument: the keys of a script must be writable in every
-# way, and an orderer may only read and trim its input.
-_TRIM = Script("""
-if redis.call('HGET', KEYS[1], 'raw') ~= ARGV[1] then return 0 end
-return redis.call('XTRIM', ARGV[2], 'MINID', '=', ARGV[1])
-""")
-"""Trim, unless Redis came back with an older checkpoint, which needs what is to go."""
+_BEGIN = Script(resources.files(__package__).joinpath("begin.lua").read_text())
 
 READ_MESSAGES = 4000
 """Messages to read at a time, roughly."""
 
+READ_PRINTS = 1000
+"""Entries of fingerprints to read at a time; of up to 4000 bytes each."""
+
 LEDGER_ROWS = 10_000
 """Rows of the gap ledger that are read when a feed is taken up."""
 
-_FORMERLY_UNTOLD = "*"
-"""What an earlier version wrote for the lines where no entry had told about any."""
+ALONE = (None, "forbidden")
+"""What Redis says of one lane's keys: nobody else has to wait for that to be mended."""
+
+
+def counts(sizes: Mapping[str, ReadSize]) -> dict[str, int]:
+    """Tell how many entries to ask of each lane when they are read together.
+
+    All may turn from small entries to the largest at once; then, too, one reply must fit into
+    memory, however many lanes there are.
+    """
+    share = max(1, ReadSize.MOST // len(sizes))
+    return {lane: min(size.entries, share) for lane, size in sizes.items()}
 
 
 class Verdict(StrEnum):
@@ -58,123 +64,196 @@ class Verdict(StrEnum):
 
 
 class Store:
-    """Read and write feeds; all methods raise what the link raises."""
+    """Read and write lanes; all methods raise what the link raises."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._targets: dict[str, Target] = {}
+        self._generation = 0
+        """The latest that was begun here, whatever the host's clock has done since."""
         self.failure = ""
         """What Redis said to the last commit that it could not do."""
 
-    # A feed ----------------------------------------------------------------------------------
+    # A lane ----------------------------------------------------------------------------------
 
-    async def load(self, feed: str, lease_key: str, fingerprints: int) -> State:
-        """Take a feed up from its checkpoint; without one, begin a new incarnation.
+    async def load(self, lane: str, lease_key: str, fingerprints: int) -> LaneState:
+        """Take a lane up from its checkpoint; without one, begin a new incarnation.
 
-        A new incarnation numbers its epochs above whatever the output holds. Of the output,
-        `fingerprints` messages are looked at.
+        Its generation is above those of all who have had it, also of one whose turn Redis has
+        forgotten, unless clocks differ by more than has gone by since that began. Of what each
+        feed has put out, `fingerprints` messages are remembered.
         """
-        order = keys.order(feed)
+        fields = await self._begun(lane)
+        if keys.ORDER_SERIAL not in fields:
+            await upgrade(self._link, lane, fields)
+            fields = await self._begun(lane)
+        stands = pairs(await self._link.send("HGETALL", keys.next(lane)))
+        last = fields.get(keys.ORDER_COMMIT, b"").decode()
+        target = Target(lane, lease_key, fields[keys.ORDER_INCARNATION], last, fingerprints)
+        found: dict[str, dict[str, bytes]] = {}
+        for name, stand in stands.items():
+            named = name.decode()
+            feed, _, key = named.partition(":")
+            target.standings[named] = stand
+            found.setdefault(feed, {})[key] = stand
+        feeds = {
+            feed: await self._feed(target, feed, each, fields, fingerprints)
+            for feed, each in found.items()
+        }
+        lines = {
+            feed: fields.get(keys.of(lane, feed, keys.ORDER_LINES), b"").decode().split()
+            for feed in feeds
+        }
+        mark = Mark(
+            fields.get(keys.ORDER_RAW, START),
+            fields.get(keys.ORDER_SEEN, START),
+            int(fields[keys.ORDER_SERIAL]),
+            fields.get(keys.ORDER_WAITING, b"").decode().split(),
+            lines,
+            self._begin(int(fields.get(keys.ORDER_GENERATION, 0))),
+            int(fields[keys.ORDER_FLOOR]),
+        )
+        self._targets[lane] = target
+        return LaneState(mark, feeds)
+
+    def _begin(self, former: int) -> int:
+        """Name a generation above the `former` one."""
+        self._generation = max(former + 1, self._generation + 1, clock.wall_us() // 1000)
+        return self._generation
+
+    async def _begun(self, lane: str) -> dict[bytes, bytes]:
+        """Read the lane's checkpoint; where there is none, begin a new incarnation.
+
+        Its epochs are above what the output holds.
+        """
+        order = keys.order(lane)
         fields = pairs(await self._link.send("HGETALL", order))
         if keys.ORDER_INCARNATION not in fields:
-            last = await self._link.send("XREVRANGE", keys.ordered(feed), "+", "-", "COUNT", 1)
-            epoch = position(last[0][0])[0] + 1 if last else 1
-            await self._link.send(*_BEGIN(keys=[order], args=[epoch, clock.token(8)]))
+            incarnation, floor = clock.token(8), 1 + await newest(self._link, lane)
+            await self._link.send(*_BEGIN(keys=[order, keys.next(lane)], args=[incarnation, floor]))
             fields = pairs(await self._link.send("HGETALL", order))
-        last = fields.get(keys.ORDER_COMMIT, b"").decode()
-        target = Target(feed, lease_key, fields[keys.ORDER_INCARNATION], last)
-        epoch, following = int(fields[keys.ORDER_EPOCH]), fields[keys.ORDER_NEXT]
-        begun = fields.get(keys.ORDER_BEGUN, b"")
-        if keys.ORDER_FIRST in fields:
-            first, origin = int(fields[keys.ORDER_FIRST] or b"0"), unpack_origin(begun)
-        else:
-            first, origin = await self._former_origin(feed, begun)
-        lines = fields.get(keys.ORDER_LINES, b"").decode().split()
-        state = State(
-            epoch=epoch,
-            next=int(following) if following else None,
-            first=first,
-            raw=fields.get(keys.ORDER_RAW, START),
-            seen=fields.get(keys.ORDER_SEEN, START),
-            origin=origin,
-            lines=[line for line in lines if line != _FORMERLY_UNTOLD],
-            gaps=await self._gaps(feed, epoch, target),
-            published=await self._published(feed, epoch, fingerprints),
-        )
-        self._targets[feed] = target
-        return state
+        return fields
 
-    def drop(self, feed: str) -> None:
-        """Forget a feed."""
-        self._targets.pop(feed, None)
+    async def _feed(
+        self, target: Target, feed: str, stands: Mapping[str, bytes],
+        fields: Mapping[bytes, bytes], fingerprints: int,
+    ) -> dict[str, State]:  # fmt: skip
+        """Read the states of a feed's sequences, by their keys."""
+        lane = target.lane
+        ends = {key: standing.unpack(stand) for key, stand in stands.items()}
+        epochs = {key: end.epoch for key, end in ends.items()}
+        given_up = await self._gaps(lane, feed, epochs, target.known(feed))
+        published = await self._published(lane, feed, epochs, fingerprints)
+        return {
+            key: State(
+                epoch=end.epoch,
+                next=end.next,
+                first=int(fields.get(keys.of(lane, feed, keys.ORDER_FIRST, key)) or b"0"),
+                serial=end.serial,
+                origin=unpack_origin(fields.get(keys.of(lane, feed, keys.ORDER_BEGUN, key), b"")),
+                gaps=given_up.get(key, ()),
+                published=published.get(key),
+            )
+            for key, end in ends.items()
+        }
 
-    async def _gaps(self, feed: str, epoch: int, target: Target) -> list[Gap]:
-        """Read the epoch's last gaps, by ids."""
-        found = []
+    def keep(self, lane: str, prints: int) -> None:
+        """Keep so many fingerprints of what each feed of a lane puts out in Redis, about."""
+        self._targets[lane].prints = prints
+
+    def drop(self, lane: str) -> None:
+        """Forget a lane."""
+        self._targets.pop(lane, None)
+
+    async def _gaps(
+        self, lane: str, feed: str, epochs: Mapping[str, int], ledger: Rows
+    ) -> dict[str, list[Gap]]:
+        """Read the last gaps of each key's epoch, by ids."""
+        found: dict[str, list[Gap]] = {}
         for entry, values in await self._link.send(
-            "XREVRANGE", keys.gaps(feed), "+", "-", "COUNT", LEDGER_ROWS
+            "XREVRANGE", keys.gaps(lane, feed), "+", "-", "COUNT", LEDGER_ROWS
         ):
             row = gaps.unpack(values)
-            if row.epoch == epoch:
-                target.remember(entry, row)
-                found.append(
-                    Gap(epoch, row.first, row.last, None, row.opened, Cause(row.cause), row.late)
+            if row.epoch == epochs.get(row.key):
+                ledger.remember(entry, row)
+                gap = Gap(
+                    row.epoch, row.first, row.last, None, row.opened, Cause(row.cause), row.late
                 )
-        return sorted(found, key=lambda gap: gap.first)
+                found.setdefault(row.key, []).append(gap)
+        return {key: sorted(each, key=lambda gap: gap.first) for key, each in found.items()}
 
-    async def _published(self, feed: str, epoch: int, least: int) -> Fingerprints:
-        """Read the end of what the output holds of an epoch."""
-        found: list[list[bytes]] = []
-        messages, end = 0, ordered.entry_id(epoch, LARGEST)
-        size = ReadSize(READ_MESSAGES)
+    async def _published(
+        self, lane: str, feed: str, epochs: Mapping[str, int], least: int
+    ) -> dict[str, Fingerprints]:
+        """Read the fingerprints of each key's epoch; take those that an earlier version did not.
+
+        They tell of messages that were delivered and dropped from the output, too.
+        """
+
+        def unpack(_entry: bytes, values: list[bytes]) -> prints.Stretch:
+            return prints.unpack(values)
+
+        kept = await self._backwards(keys.prints(lane, feed), least, unpack, READ_PRINTS)
+        if not kept and lane == feed:
+
+            def take(entry: bytes, values: list[bytes]) -> prints.Stretch:
+                span = ordered.span(entry, values)
+                key, taken = span.of.decode(), prints.take(ordered.messages(values))
+                return prints.Stretch(key, span.epoch, span.first, taken)
+
+            kept = await self._backwards(keys.ordered(lane), least, take)
+        published: dict[str, Fingerprints] = {}
+        for key, epoch, first, stretch in reversed(kept):
+            if epoch == epochs.get(key):
+                remembered = FINGERPRINTS_OF_KEY if key else least
+                published.setdefault(key, Fingerprints(remembered)).extend(first, stretch)
+        return published
+
+    async def _backwards(
+        self, stream: str, least: int,
+        unpack: Callable[[bytes, list[bytes]], prints.Stretch], count: int | None = None,
+    ) -> list[prints.Stretch]:  # fmt: skip
+        """Read a stream from the end until there are enough.
+
+        `count` entries at a time, or as many as are digested well.
+        """
+        found: list[prints.Stretch] = []
+        end = "+"
+        size, messages = ReadSize(READ_MESSAGES), 0
         while messages < least:
             entries = await self._link.send(
-                "XREVRANGE", keys.ordered(feed), end, ordered.entry_id(epoch, 0),
-                "COUNT", size.entries,
-            )  # fmt: skip
+                "XREVRANGE", stream, end, "-", "COUNT", count or size.entries
+            )
             if not entries:
                 break
             size.learn(entries)
-            found += [values for _, values in entries]
-            messages += sum(ordered.count(values) for _, values in entries)
+            for entry, values in entries:
+                stretch = unpack(entry, values)
+                found.append(stretch)
+                messages += len(stretch.prints)
             end = "(" + entries[-1][0].decode()
-        published = Fingerprints(least)
-        for values in reversed(found):
-            published.extend(ordered.first_id(values), ordered.messages(values))
-        return published
-
-    async def _former_origin(self, feed: str, begun: bytes) -> tuple[int, Origin | None]:
-        """Read how an earlier version wrote down where an epoch begins.
-
-        `<entry> <digest> <first id>`: from that frame of that entry on, all was the epoch's.
-        """
-        if not begun:
-            return 0, None
-        entry, digest, first, *_ = *begun.split(b" "), b"0", b"0"
-        found = await self._link.send("XRANGE", keys.raw(feed), entry, entry)
-        frames = raw.unpack(*found[0]).frames if found else []
-        at = next((at for at, frame in enumerate(frames) if _digest(frame) == digest), 0)
-        return int(first), Origin(Place(entry, at - 1)) if entry != START else None
+        return found
 
     # The input -------------------------------------------------------------------------------
 
     async def read(
         self, cursors: Mapping[str, bytes], sizes: Mapping[str, ReadSize], *, block: bool = True
-    ) -> dict[str, list[raw.Entry]]:
-        """Read the next entries of feeds behind their cursors, as many as their sizes say.
+    ) -> dict[str, list[Entry]]:
+        """Read the next entries of lanes behind their cursors, as many as `counts` says.
 
         With `block`, wait a moment for some.
         """
-        names = {keys.raw(feed): feed for feed in cursors}
-        least = min(sizes[feed].entries for feed in cursors)
+        names = {keys.raw(lane): lane for lane in cursors}
+        entries = counts({lane: sizes[lane] for lane in cursors})
+        least = min(entries.values())
         found = await self._link.read(
-            {keys.raw(feed): cursor for feed, cursor in cursors.items()}, count=least, block=block
+            {keys.raw(lane): cursor for lane, cursor in cursors.items()}, count=least, block=block
         )
         # One count holds for all streams of a read; of whom more fits, more is asked for.
         more = {
-            stream: sizes[names[stream]].entries - least
-            for stream, entries in found.items()
-            if len(entries) == least < sizes[names[stream]].entries
+            stream: entries[names[stream]] - least
+            for stream, came in found.items()
+            if len(came) == least < entries[names[stream]]
         }
         replies = await self._link.send_all(
             [
@@ -185,23 +264,12 @@ class Store:
         for stream, reply in zip(more, replies, strict=True):
             if not isinstance(reply, Exception):
                 found[stream] += reply
-        for stream, entries in found.items():
-            sizes[names[stream]].learn(entries)
+        for stream, came in found.items():
+            sizes[names[stream]].learn(came)
         return {
-            names[stream]: [raw.unpack(entry, values) for entry, values in entries]
-            for stream, entries in found.items()
+            names[stream]: [lanes.entry(names[stream], id, values) for id, values in came]
+            for stream, came in found.items()
         }
-
-    async def trim(self, checkpoints: Mapping[str, bytes]) -> None:
-        """Drop the input below each checkpoint, if that is the one in Redis, too."""
-        checked(
-            await self._link.send_all(
-                [
-                    _TRIM(keys=[keys.order(feed)], args=[raw_entry, keys.raw(feed)])
-                    for feed, raw_entry in checkpoints.items()
-                ]
-            )
-        )
 
     # The output ------------------------------------------------------------------------------
 
@@ -212,34 +280,36 @@ class Store:
         """
         now = clock.wall_us()
         left = {
-            commit.feed: steps(commit, self._targets[commit.feed], lease, now)
+            commit.lane: steps(commit, self._targets[commit.lane], lease, now)
             for commit, lease in commits
         }
         verdicts = dict.fromkeys(left, Verdict.DONE)
-        while calls := {feed: step for feed, rest in left.items() if (step := next(rest, None))}:
-            for feed, reply in (await self._call(calls)).items():
-                verdicts[feed] = self._verdict(reply)
-                if verdicts[feed] is not Verdict.DONE:
-                    del left[feed]
+        while calls := {lane: step for lane, rest in left.items() if (step := next(rest, None))}:
+            for lane, reply in (await self._call(calls)).items():
+                verdicts[lane] = self._verdict(reply)
+                if verdicts[lane] is not Verdict.DONE:
+                    del left[lane]
                     continue
-                self._targets[feed].last = calls[feed].name
-                if calls[feed].rows:
-                    await self._remember(feed, calls[feed].rows, reply[1:])
+                target, step = self._targets[lane], calls[lane]
+                target.last = step.name
+                target.standings.update(step.standings)
+                if step.rows:
+                    await self._remember(target, step.rows, reply[1:])
         return verdicts
 
     async def _call(self, calls: Mapping[str, Step]) -> dict[str, Any]:
-        """Run each feed's script, however long Redis takes; what cannot be mended is returned."""
+        """Run each lane's script, however long Redis takes; what cannot be mended is returned."""
         pending, done = dict(calls), {}
 
         async def attempt() -> None:
             replies = await self._link.send_all([step.command for step in pending.values()])
             again: list[Any] = []
-            for feed, reply in zip(list(pending), replies, strict=True):
-                if isinstance(reply, Exception) and transient(reply) is not None:
+            for lane, reply in zip(list(pending), replies, strict=True):
+                if isinstance(reply, Exception) and transient(reply) not in ALONE:
                     again.append(reply)
                 else:
-                    done[feed] = reply
-                    del pending[feed]
+                    done[lane] = reply
+                    del pending[lane]
             checked(again)
 
         await self._link.patiently(attempt)
@@ -256,71 +326,75 @@ class Store:
                 return Verdict.FENCED
         return Verdict.DONE
 
-    async def _remember(self, feed: str, rows: list[gaps.Row], entries: list[bytes]) -> None:
-        """Remember the ledger's entries, that late frames can be counted in them."""
-        target = self._targets[feed]
+    async def _remember(
+        self, target: Target, rows: list[tuple[str, gaps.Row]], entries: list[bytes]
+    ) -> None:
+        """Remember the ledgers' entries, that late frames can be counted in them."""
         if entries:
-            for row, entry in zip(rows, entries, strict=True):
-                target.remember(entry, row)
+            for (feed, row), entry in zip(rows, entries, strict=True):
+                target.known(feed).remember(entry, row)
             return
-
         # The step had been done before, and the reply that named them was lost.
-        async def look() -> list[Entry]:
-            count = 2 * len(rows) + 100
-            found: list[Entry] = await self._link.send(
-                "XREVRANGE", keys.gaps(feed), "+", "-", "COUNT", count
+        for feed in dict.fromkeys(feed for feed, _ in rows):
+            await self._look_up(target, feed, 2 * len(rows) + 100)
+
+    async def _look_up(self, target: Target, feed: str, count: int) -> None:
+        """Read the end of a ledger."""
+
+        async def look() -> list[Found]:
+            stream = keys.gaps(target.lane, feed)
+            found: list[Found] = await self._link.send(
+                "XREVRANGE", stream, "+", "-", "COUNT", count
             )
             return found
 
         for entry, values in reversed(await self._link.patiently(look)):
-            target.remember(entry, gaps.unpack(values))
+            target.known(feed).remember(entry, gaps.unpack(values))
 
     async def lost(self, expected: Mapping[str, tuple[bytes, str]]) -> set[str]:
-        """Tell of which feeds Redis has lost the numbering, or the end of what was read or written.
+        """Tell of which lanes Redis has lost the numbering, or the end of what was read or written.
 
-        `expected` has each feed's cursor in the input, and its lease's value.
+        `expected` has each lane's cursor in the input, and its lease's value.
         """
         commands: list[Command] = []
-        for feed in expected:
+        for lane in expected:
             commands += (
-                ("HMGET", keys.order(feed), keys.ORDER_INCARNATION, keys.ORDER_COMMIT),
-                ("XREVRANGE", keys.raw(feed), "+", "-", "COUNT", 1),
-                ("GET", self._targets[feed].lease_key),
+                ("HMGET", keys.order(lane), keys.ORDER_INCARNATION, keys.ORDER_COMMIT),
+                ("XREVRANGE", keys.raw(lane), "+", "-", "COUNT", 1),
+                ("GET", self._targets[lane].lease_key),
             )
         replies = checked(await self._link.send_all(commands))
         lost = set()
-        for at, (feed, (cursor, lease)) in enumerate(expected.items()):
+        for at, (lane, (cursor, lease)) in enumerate(expected.items()):
             (incarnation, commit), newest, holder = replies[3 * at : 3 * at + 3]
-            target = self._targets[feed]
+            target = self._targets[lane]
             went_back = (commit or b"") != target.last.encode() or (
                 bool(newest) and position(newest[0][0]) < position(cursor)
             )
             # While it is our lease, nobody else has written.
             if incarnation != target.incarnation or (went_back and holder == lease.encode()):
-                lost.add(feed)
+                lost.add(lane)
         return lost
 
     # Notes -----------------------------------------------------------------------------------
 
-    async def park(self, feed: str, rejects: Iterable[Reject]) -> None:
+    async def park(self, lane: str, feed: str, rejects: Iterable[Reject]) -> None:
         """Keep rejected frames for inspection."""
-        await rejected.park(self._link, feed, rejects)
+        await rejected.park(self._link, lane, feed, rejects)
 
-    async def tell(self, statuses: Mapping[str, Mapping[str, Any]]) -> None:
-        """Leave notes on what is in memory, for `python -m orderer status`."""
+    async def tell(self, statuses: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+        """Leave notes on what is in memory of the feeds of lanes.
+
+        They are for `python -m orderer status` and the viewer.
+        """
         now = clock.wall_us()
-        checked(
-            await self._link.send_all(
-                [
-                    (
-                        "HSET", keys.order(feed), keys.ORDER_STATUS,
-                        orjson.dumps({"time": now, **status}),
-                    )
-                    for feed, status in statuses.items()
-                ]
-            )
-        )  # fmt: skip
-
-
-def _digest(frame: bytes) -> bytes:
-    return blake2b(frame, digest_size=8).hexdigest().encode()
+        commands: list[Command] = []
+        for lane, feeds in statuses.items():
+            words = [
+                word
+                for feed, status in feeds.items()
+                for word in (feed, orjson.dumps({"time": now, **status}))
+            ]
+            if words:
+                commands.append(("HSET", keys.status(lane), *words))
+        checked(await self._link.send_all(commands))

@@ -1,9 +1,10 @@
-"""The loop that reads, decides and commits for all feeds of a process, each failing alone."""
+"""The loop that reads, decides and commits for all lanes of a process, each failing alone."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from chassis import clock
@@ -11,16 +12,18 @@ from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import Link, ResponseError, Unavailable
 from chassis.tasks import until
-from relay.raw import Entry
+from relay.allowance import Allowance
+from relay.entry import position
 from relay.reading import ReadSize
 
-from .feed import Feed, Options, Rejects
+from .feed import Feed
+from .lane import Entry, Lane
 from .metrics import FeedMetrics
-from .reorder.outputs import Epoch, Gap, Output
-from .store import READ_MESSAGES, Store, Verdict
-
-TRIM_EVERY = 0.2
-"""Seconds between trimmings of the input."""
+from .notices import Notices, keyed
+from .reorder.outputs import Epoch, Gap
+from .sequence import Move
+from .settings import CAPACITY_BYTES, Settings
+from .store import READ_MESSAGES, Store, Verdict, counts
 
 SAVE_EVERY = 0.5
 """Seconds between commits of checkpoints with which nothing comes out."""
@@ -29,64 +32,120 @@ LOOK_EVERY = 1.0
 """Seconds between looks at the numberings in Redis, and notes on what is in memory."""
 
 FULL = 0.2
-"""Seconds to wait when there is no feed that may be read."""
+"""Seconds to wait when there is no lane that may be read."""
 
 AWAY = 0.1
 """Seconds to wait when Redis has not answered."""
 
+SHOWN_KEYS = 5
+"""Sequences of a feed of which it is logged where they stand."""
+
 AGAIN = 5.0
-"""Seconds after which a feed is tried again whose commit Redis cannot do."""
+"""Seconds after which a lane is tried again whose commit Redis cannot do."""
+
+
+class _Feed:
+    """What is told of one feed: metrics and log lines."""
+
+    def __init__(self, name: str, log: Log) -> None:
+        self.metrics = FeedMetrics(name)
+        self.notices = Notices(name, log)
 
 
 class _Work:
-    """One feed that this process orders."""
+    """One lane that this process orders."""
 
-    def __init__(self, name: str, lease: Lease, stop: asyncio.Event) -> None:
+    def __init__(self, name: str, lease: Lease, stop: asyncio.Event, log: Log) -> None:
         self.name = name
         self.lease = lease
         self.stop = stop
         self.ended = asyncio.Event()
-        self.metrics = FeedMetrics(name)
         self.size = ReadSize(READ_MESSAGES)
         self.failed = False
         """Whether Redis cannot do what it is asked for."""
-        self.feed: Feed
-        """There once the feed has been taken up."""
+        self.lane: Lane
+        """There once the lane has been taken up."""
+        self.since = 0
+        """When that was, µs."""
         self.fence = ""
         """Value of the lease then; under a later one, another may have written since."""
-        self.trimmed = b""
         self.behind = False
         """Whether more was waiting in the input when it was last read."""
+        self._log = log
+        self._feeds: dict[str, _Feed] = {}
 
-    def status(self) -> dict[str, Any]:
-        """Tell what is in memory, also to the metrics."""
-        feed = self.feed
+    def feed(self, name: str) -> _Feed:
+        """Get what is told of a feed."""
+        feed = self._feeds.get(name)
+        if feed is None:
+            feed = self._feeds[name] = _Feed(name, self._log)
+        return feed
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Tell what is in memory of each feed, also to the metrics."""
+        return {name: self._status(name, feed) for name, feed in self.lane.feeds.items()}
+
+    def _status(self, name: str, feed: Feed) -> dict[str, Any]:
+        told = self.feed(name)
         lines = feed.lines.look() if not self.behind else feed.lines.names
-        self.metrics.update(feed, lines, self.behind)
-        return {**feed.status(), "lines": lines}
+        halted = self.lane.halted(feed)
+        told.metrics.update(feed, lines, halted, self._lag() if self.behind else 0.0)
+        useless = told.notices.look(
+            clock.monotonic(),
+            (feed.committed, feed.held - feed.doubtful),
+            feed.duplicates + feed.late + feed.rejected.total(),
+        )
+        return {
+            **feed.status(),
+            "full": halted,
+            "lines": lines,
+            "since": self.since,
+            "useless": round(useless),
+            "delay": told.metrics.delay.counts,
+        }
+
+    def _lag(self) -> float:
+        return clock.wall() - position(self.lane.cursor)[0] / 1000
+
+    def tell(self, *, all: bool = False) -> None:
+        """Log what is due, or all there is."""
+        now = clock.monotonic()
+        for feed in self._feeds.values():
+            feed.notices.tell(now, all=all)
+
+    def idle(self) -> None:
+        """Show that this instance no longer orders the lane."""
+        for feed in self._feeds.values():
+            feed.metrics.idle()
 
 
 class Worker:
-    """Orders feeds, all in one loop: one read, one pipeline of commits."""
+    """Orders lanes, all in one loop: one read, one pipeline of commits."""
 
-    def __init__(self, link: Link, store: Store, options: Options, log: Log) -> None:
+    def __init__(self, link: Link, store: Store, settings: Settings, log: Log) -> None:
         self._link = link
         self._store = store
-        self._options = options
+        self._settings = settings
         self._log = log
+        self._allowance = Allowance(link, log)
         self._joining: list[_Work] = []
         self._working: dict[str, _Work] = {}
         self._changed = asyncio.Event()
-        """Set when a feed comes or is to go."""
+        """Set when a lane comes or is to go."""
         self._reading: asyncio.Timeout | None = None
         """Ends the read that is under way, when something has changed."""
-        self._looked = self._trimmed = self._saved = 0.0
+        self._looked = self._saved = 0.0
+
+    @property
+    def feeds(self) -> list[str]:
+        """The feeds that are ordered here."""
+        return sorted(name for work in self._working.values() for name in work.lane.feeds)
 
     # From start to stop ---------------------------------------------------------------------
 
-    async def order(self, feed: str, lease: Lease, stop: asyncio.Event) -> None:
-        """Order a feed, under its lease, until `stop` or until another orderer takes over."""
-        work = _Work(feed, lease, stop)
+    async def order(self, lane: str, lease: Lease, stop: asyncio.Event) -> None:
+        """Order a lane, under its lease, until `stop` or until another orderer takes over."""
+        work = _Work(lane, lease, stop, self._log)
         self._joining.append(work)
         self._wake()
         stopping = asyncio.ensure_future(stop.wait())
@@ -108,7 +167,7 @@ class Worker:
             self._reading.reschedule(0)
 
     async def run(self) -> None:
-        """Order the feeds that come, for ever; ends when Redis is away for too long at the end."""
+        """Order the lanes that come, for ever; ends when Redis is away for too long at the end."""
         try:
             while True:
                 await self.turn()
@@ -122,9 +181,7 @@ class Worker:
     async def turn(self) -> None:
         """Read what there is, or wait a moment for it, and commit what comes of it."""
         self._changed.clear()
-        for work in list(self._working.values()):
-            if work.stop.is_set():
-                self._drop(work)
+        await self._let_go([work for work in self._working.values() if work.stop.is_set()])
         while self._joining:
             await self._take_up(self._joining[0])
             self._joining.pop(0)
@@ -133,8 +190,8 @@ class Worker:
         await self._keep_house()
 
     async def _take_up(self, work: _Work) -> None:
-        """Resume a feed from its checkpoint."""
-        fingerprints = self._options.limits.fingerprints
+        """Resume a lane from its checkpoint."""
+        fingerprints = self._settings.fingerprints
         work.fence = work.lease.value
         try:
             state = await self._link.patiently(
@@ -143,33 +200,57 @@ class Worker:
         except ResponseError as error:
             self._fail(work, str(error))
             return
-        work.feed = Feed(work.name, state, self._options)
-        work.trimmed = b""
-        work.metrics.capacity.set(self._options.limits.capacity)
+        except (ValueError, LookupError) as error:
+            # What is there was not written by us. Other lanes must not suffer from it.
+            self._fail(work, f"what is in Redis cannot be read: {error!r}")
+            return
+        await self._link.attempt(self._allowance.look)
+        work.lane = Lane(work.name, state, self._settings.options, CAPACITY_BYTES)
+        self._allow(work)
+        work.since = clock.wall_us()
         self._working[work.name] = work
-        self._log.info(
-            "ordering", feed=work.name, epoch=state.epoch, next=state.next, raw=state.raw.decode()
-        )
+        for name in state.feeds:
+            work.feed(name).metrics.capacity.set(self._settings.options(name).limits.capacity)
+        stands = {
+            name: {key: f"{one.epoch}-{one.next}" for key, one in list(states.items())[:SHOWN_KEYS]}
+            for name, states in state.feeds.items()
+        }
+        self._log.info("ordering", feed=work.name, raw=state.mark.raw.decode(), stands=stands)
+
+    async def _let_go(self, ending: Sequence[_Work]) -> None:
+        """Let lanes go that are to end here; maybe because Redis has lost them, which is told."""
+        if ending and self._link.up:
+            await self._link.attempt(lambda: self._look(ending))
+        for work in ending:
+            if work.name in self._working:
+                self._drop(work)
+
+    def _allow(self, work: _Work) -> None:
+        """Let a lane keep as much in Redis as there is room for."""
+        fingerprints, feeds = self._settings.fingerprints, max(1, len(work.lane.feeds))
+        self._store.keep(work.name, int(min(fingerprints, self._allowance.prints / feeds)))
+        work.lane.allow(min(CAPACITY_BYTES, self._allowance.unsettled))
 
     def _drop(self, work: _Work) -> None:
-        """Let a feed go; all that was decided is committed."""
+        """Let a lane go; all that was decided is committed."""
         del self._working[work.name]
         self._store.drop(work.name)
         work.status()
-        work.metrics.idle()
+        work.tell(all=True)
+        work.idle()
         work.ended.set()
 
     # One turn -------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        """Feed the next entries to the feeds that are not full."""
-        reading = [work for work in self._working.values() if not work.feed.reorder.full]
+        """Feed the next entries to the lanes that are not full."""
+        reading = [work for work in self._working.values() if not work.lane.full]
         if self._changed.is_set():  # while the others were taken up
             return
         if not reading:
             await until(self._changed, FULL)
             return
-        asked = {work.name: work.size.entries for work in reading}
+        asked = counts({work.name: work.size for work in reading})
         try:
             found = await self._read_until_woken(reading)
         except Exception as error:
@@ -181,14 +262,14 @@ class Worker:
         for work in reading:
             entries = found.get(work.name, ())
             work.behind = len(entries) >= asked[work.name]
-            work.feed.take_in(entries)
+            work.lane.take_in(entries)
 
     async def _read_until_woken(self, reading: Iterable[_Work]) -> dict[str, list[Entry]]:
-        """Read; raises TimeoutError when a feed comes or is to go, too."""
+        """Read; raises TimeoutError when a lane comes or is to go, too."""
         try:
             async with asyncio.timeout(None) as self._reading:
                 return await self._store.read(
-                    {work.name: work.feed.cursor for work in reading},
+                    {work.name: work.lane.cursor for work in reading},
                     {work.name: work.size for work in reading},
                 )
         finally:
@@ -202,7 +283,7 @@ class Worker:
         commits = {
             work.name: commit
             for work in self._working.values()
-            if (commit := work.feed.commit(checkpoint=checkpoint)) is not None
+            if (commit := work.lane.commit(checkpoint=checkpoint)) is not None
         }
         if checkpoint:
             self._saved = began
@@ -215,26 +296,28 @@ class Worker:
         for name, verdict in verdicts.items():
             work = self._working[name]
             if verdict is Verdict.DONE:
-                work.metrics.observe(commits[name].outputs, took)
-                self._tell(name, commits[name].outputs)
+                for move in commits[name].moves:
+                    feed = work.feed(move.feed)
+                    feed.metrics.observe(move.outputs, took)
+                    self._tell(move, feed.notices)
             else:
                 self._refused(work, verdict)
 
-    def _tell(self, feed: str, outputs: Iterable[Output]) -> None:
+    def _tell(self, move: Move, notices: Notices) -> None:
         """Log what somebody may want to know of."""
-        for item in outputs:
+        for item in move.outputs:
             if isinstance(item, Gap):
-                self._log.warning(
-                    "gap given up", feed=feed, epoch=item.epoch, first=item.first, last=item.last,
-                    cause=item.cause.value,
-                )  # fmt: skip
+                notices.gap(item, move.key)
             elif isinstance(item, Epoch):
-                self._log.warning("the feed numbers anew", feed=feed, epoch=item.epoch)
+                self._log.warning(
+                    "the feed numbers anew", feed=move.feed, epoch=item.epoch, **keyed(move.key)
+                )
 
     def _refused(self, work: _Work, verdict: Verdict) -> None:
-        """Let a feed go; the lease's next holder, maybe this very process, begins anew."""
+        """Let a lane go; the lease's next holder, maybe this very process, begins anew."""
         if verdict is Verdict.LOST:
-            work.metrics.data_loss.inc()
+            for name in work.lane.feeds:
+                work.feed(name).metrics.data_loss.inc()
             self._log.error("Redis has lost the numbering", feed=work.name)
         elif verdict is Verdict.FENCED:
             self._log.warning("superseded", feed=work.name, verdict=verdict.value)
@@ -243,7 +326,7 @@ class Worker:
         self._drop(work)
 
     def _fail(self, work: _Work, error: str) -> None:
-        """Give a feed up, for now, that Redis cannot serve; the others go on."""
+        """Give a lane up, for now, that Redis cannot serve; the others go on."""
         work.failed = True
         work.ended.set()
         self._log.error("Redis cannot serve this feed", feed=work.name, error=error)
@@ -251,40 +334,31 @@ class Worker:
     # Keeping house --------------------------------------------------------------------------
 
     async def _keep_house(self) -> None:
-        """Park rejected frames, trim the input, look after the numberings; nothing is urgent."""
+        """Park rejected frames, look after the numberings; nothing is urgent."""
         working = self._working
+        now = clock.monotonic()
         for work in working.values():
             await self._park(work)
-        now = clock.monotonic()
-        if now - self._trimmed >= TRIM_EVERY:
-            self._trimmed = now
-            await self._trim()
+            work.tell()
         if now - self._looked >= LOOK_EVERY and working:
             self._looked = now
-            await self._link.attempt(self._look)
+            await self._link.attempt(lambda: self._look(working.values()))
+            await self._link.attempt(self._allowance.look)
+            for work in working.values():
+                self._allow(work)
             statuses = {name: work.status() for name, work in working.items()}
             await self._link.attempt(lambda: self._store.tell(statuses))
 
     async def _park(self, work: _Work) -> None:
-        rejects = work.feed.rejects
-        if rejects.reasons:
-            work.feed.rejects = Rejects()
-            work.metrics.reject(rejects.reasons)
+        for name, rejects in work.lane.take_rejects():
+            feed = work.feed(name)
+            feed.metrics.reject(rejects.reasons)
+            feed.notices.rejected(rejects)
             if rejects.kept:
-                await self._link.attempt(lambda: self._store.park(work.name, rejects.kept))
+                await self._link.attempt(partial(self._store.park, work.name, name, rejects.kept))
 
-    async def _trim(self) -> None:
-        settled = {
-            name: work.feed.committed.raw
-            for name, work in self._working.items()
-            if work.feed.committed.raw != work.trimmed
-        }
-        if settled and await self._link.attempt(lambda: self._store.trim(settled)):
-            for name, raw in settled.items():
-                self._working[name].trimmed = raw
-
-    async def _look(self) -> None:
+    async def _look(self, works: Iterable[_Work]) -> None:
         """See whether Redis still has the numberings that are continued here."""
-        expected = {name: (work.feed.cursor, work.fence) for name, work in self._working.items()}
+        expected = {work.name: (work.lane.cursor, work.fence) for work in works}
         for name in sorted(await self._store.lost(expected)):
             self._refused(self._working[name], Verdict.LOST)

@@ -20,11 +20,22 @@ sends each frame to one of four machines, by where its id lies:
     below `next`, in a gap           Ledger     late: counted, never sent            (ledger.py)
     below `next`, else               Repeats    replay or restart?                   (repeats.py)
 
-`Repeats` compares with what came out, of which `Fingerprints` (fingerprints.py) remembers a hash
-of each frame. So every decision is made at once, in the middle of an entry, from what is in
+`Repeats` compares with what came out, of which `Fingerprints` (fingerprints.py) remembers a CRC of
+each frame. So every decision is made at once, in the middle of an entry, from what is in
 memory; nobody is asked.
 
 `Reorder` (reorder.py) is what the caller sees: it walks from phase to phase.
+
+Whom to believe is a question of witnesses, and of time. Outliers and repeats are on *probation*
+(probation.py): settled when enough others bear them out, or when so many frames or seconds of feed
+time have passed that nobody will. What feeds bring that then fall silent is all there is to go by:
+two frames that agree are enough then. A lone one is not, but for the first id right after a
+reconnect: a wrong belief mutes a slow feed, for which nobody would speak in time. `alive` entries
+bring the time, so nothing waits for a next frame.
+
+What is held or on probation has one bound in frames and one in bytes. Over it, the oldest outlier
+is refused, then the oldest repeat is settled, then the oldest gap is given up; so, too, when the
+input that a pinned batch keeps from being trimmed is larger than that.
 
 Reading again
 =============

@@ -21,20 +21,25 @@ binary search over the open gaps and a push onto that gap's heap, both in C.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
+
+from relay.prints import CODE, take
 
 from .fingerprints import Fingerprints
 from .gaps import Open, OpenGaps
 from .outputs import Batch, Cause, Gap, Output, Run
 from .timeout import FixedTimeout
 
+_NONE = array(CODE)
+
 
 class Buffer:
     """The frames of one numbering."""
 
     __slots__ = (
-        "_edge", "_gaps", "_noted", "_out", "_published", "_skipped", "_timeout", "_top",
-        "believed_at", "epoch", "held", "next", "run", "size",
+        "_edge", "_gaps", "_out", "_published", "_skipped", "_timeout", "believed_at",
+        "epoch", "held", "next", "run", "size", "top",
     )  # fmt: skip
 
     def __init__(
@@ -53,7 +58,8 @@ class Buffer:
         self._edge = 0.0  # feed time at which the frame below `next` came, while frames are held
         self._timeout = timeout
         self._published = published
-        self._top = first - 1
+        self.top = first - 1
+        """The highest id seen."""
         self._skipped = 0
         self._gaps = OpenGaps()
         self._out: list[Output] = []
@@ -63,9 +69,9 @@ class Buffer:
 
     def extend(self, ids: list[int], frames: Sequence[bytes], batch: Batch) -> bool:
         """Take in all frames of an entry in one go, if they just go on; tells whether it did."""
-        first, count = self.next, len(ids)
-        if self.held or not count or ids[0] != first:
+        if self.held or not ids or ids[0] != self.next:
             return False
+        first, count = ids[0], len(ids)
         # Most that are not in order show it in the middle; comparing all costs more.
         middle = count // 2
         if count > 1 and (
@@ -89,19 +95,23 @@ class Buffer:
         """Go on after a released frame of `batch` while others are held."""
         self._timeout.observe(batch.now - self._gaps.oldest.opened)
         self._edge = batch.now
-        self._release_from(self.next)
+        if self.next in self.held:
+            self._release_from(self.next)
 
     def hold(self, seq: int, frame: bytes, batch: Batch) -> None:
         """Take in a frame above `next` that is not held yet."""
         self.held[seq] = (frame, batch)
         self.size += len(frame)
         batch.pins += 1
-        top = self._top
+        top = self.top
         if seq > top:
-            self._top = seq
+            self.top = seq
             lowest = top + 1 if top >= self.next else self.next
             if seq > lowest:
-                self._gaps.open(lowest, seq, max(batch.now, self.believed_at), batch.time)
+                opened = max(batch.now, self.believed_at)
+                # While the frame was not believed, nobody knew of the gap.
+                revealed_at = batch.time + round((opened - batch.now) * 1e6)
+                self._gaps.open(lowest, seq, opened, revealed_at)
         else:
             gap = self._gaps.around(seq)
             gap.fill(seq)
@@ -136,16 +146,18 @@ class Buffer:
 
     def _release_from(self, seq: int) -> None:
         """Release the held frames from `seq` on up to the next hole, which becomes `next`."""
-        frames, batches = self.run.frames, self.run.batches
-        pop = self.held.pop
+        release, note, pop = self.run.frames.append, self.run.batches.append, self.held.pop
+        size, last = 0, None
         while (item := pop(seq, None)) is not None:
-            frame, batch = item
-            frames.append(frame)
-            batches.append(batch)
-            batch.pins -= 1
+            frame, last = item
+            release(frame)
+            note(last)
+            last.pins -= 1
+            size += len(frame)
             seq += 1
-            self.size -= len(frame)
-            self._edge = batch.now
+        if last is not None:
+            self.size -= size
+            self._edge = last.now
         self.next = seq
         self._gaps.passed(seq)
 
@@ -158,7 +170,7 @@ class Buffer:
 
     def exceeds(self, seq: int, distance: int) -> bool:
         """Tell whether `seq` lies more than `distance` above everything seen."""
-        return seq - self._top > distance and seq - self.next >= distance
+        return seq - self.top > distance and seq - self.next >= distance
 
     @property
     def deadline(self) -> float:
@@ -181,23 +193,25 @@ class Buffer:
 
     def take(self) -> list[Output]:
         """Take what came out since the last call, in order."""
-        if not self.run.frames and not self._out:
-            return []
+        run = self.run
+        if not run.frames:
+            out, self._out = self._out, []
+            return out
         self._note()
-        out, self._out = self._out, []
-        if self.run.frames:
-            out.append(self.run)
-            self._start_run()
+        self._start_run()
+        if not self._out:
+            return [run]
+        out, self._out = [*self._out, run], []
         return out
 
     def _start_run(self) -> None:
-        self.run = Run(self.epoch, self.next, [], [])
-        self._noted = 0
+        self.run = Run(self.epoch, self.next, [], [], _NONE)
 
     def _note(self) -> None:
         """Take the fingerprints of what came out since the last call."""
-        frames, noted = self.run.frames, self._noted
-        if len(frames) > noted:
-            fresh = frames[noted:] if noted else frames
-            self._published.extend(self.run.first + noted, fresh)
-            self._noted = len(frames)
+        run = self.run
+        noted = len(run.prints)
+        if len(run.frames) > noted:
+            fresh = take(run.frames[noted:] if noted else run.frames)
+            self._published.extend(run.first + noted, fresh)
+            run.prints = run.prints + fresh if noted else fresh

@@ -19,7 +19,7 @@ class Open(NamedTuple):
     opened: float
     """Feed time, seconds."""
     revealed_at: int
-    """Receive time of the frame that revealed it, µs."""
+    """Receive time of the frame that revealed it, µs; when it was believed, if that was later."""
 
 
 class OpenGap:
@@ -75,6 +75,7 @@ class OpenGaps:
     def began(self, now: float) -> None:
         """Count those so far as open since this feed time at the earliest."""
         for gap in self._gaps:
+            gap.revealed_at += round(max(0.0, now - gap.opened) * 1e6)
             gap.opened = max(gap.opened, now)
 
     def around(self, seq: int) -> OpenGap:

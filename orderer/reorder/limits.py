@@ -10,11 +10,24 @@ MIN_SEQUENTIAL = 5
 MIN_SEQUENTIAL_RECONNECTED = 2
 """Repeats that must agree right after a reconnect, before any ordinary frame has come."""
 
+MIN_SEQUENTIAL_SILENT = 2
+"""Consecutive ids that are believed when nothing else comes (RFC 3550, A.1: `bad_seq`)."""
+
+SILENCE = 5.0
+"""Seconds of feed time after which nothing else is expected to come with a frame on probation."""
+
 PROBATION = 1000
 """Frames after which a frame on probation is settled."""
 
+PROBATION_SECONDS = 600.0
+"""Seconds of feed time after which it is settled although so many have not come."""
+
 MAX_REPEATS = 256
 """Repeats on probation at a time; beyond, the oldest is settled."""
+
+MAX_OUTLIERS = 16
+"""Outliers on probation at a time; beyond, the oldest is refused. `MIN_SEQUENTIAL` must fit in, and
+some wrong ids between them."""
 
 JOIN_SECONDS = 1.0
 """Seconds of feed time in which the first id is looked for."""
@@ -32,20 +45,33 @@ FINGERPRINTS = 100_000
 """Frames that came out and are recognised when they come again, at least; see `Limits`."""
 
 
+FINGERPRINTS_OF_KEY = 500
+GAPS_OF_KEY = 20
+"""The same two where a feed has many sequences, a key each: all of them must fit into memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds one sequence."""
 
     capacity: int
-    """Frames held at which the oldest gap is given up."""
+    """Frames held or on probation at which those on probation are settled, then the oldest gap is
+    given up."""
     capacity_bytes: int
     """The same in bytes."""
     max_jump: int
     """Ids; what lies farther above everything seen is an outlier (RFC 3550: MAX_DROPOUT)."""
     first_id: int | None = None
     """First id of every numbering; None: it is looked for."""
+    of_key: bool = False
+    """Whether it is one of many in its feed, each of which remembers less."""
 
     @property
     def fingerprints(self) -> int:
         """Frames that came out and are remembered: as far back as a jump may be, at least."""
-        return max(FINGERPRINTS, self.max_jump)
+        return FINGERPRINTS_OF_KEY if self.of_key else max(FINGERPRINTS, self.max_jump)
+
+    @property
+    def remembered_gaps(self) -> int:
+        """Given-up gaps whose late frames are recognised, at least."""
+        return GAPS_OF_KEY if self.of_key else REMEMBERED_GAPS

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
+
+from relay.prints import fingerprint
 
 from .buffer import Buffer
 from .fingerprints import Fingerprints
 from .ledger import Ledger
-from .limits import Limits
+from .limits import MIN_SEQUENTIAL_SILENT, Limits
 from .outliers import Outliers
 from .outputs import END, Batch, Cause, Fates, Place, Rest
 from .probation import Waiting
@@ -48,17 +51,21 @@ class Numbering:
 
     def take(self, rest: Rest, batch: Batch) -> bool:
         """Take frames until a new numbering has begun (True) or there are no more."""
-        buffer = self.buffer
-        release, note = buffer.run.frames.append, buffer.run.batches.append
+        buffer, outliers, max_jump = self.buffer, self._outliers, self._limits.max_jump
+        release, note, held = buffer.run.frames.append, buffer.run.batches.append, buffer.held
         for at, seq, frame in rest:
             if seq == buffer.next:
                 release(frame)
                 note(batch)
                 buffer.next = seq + 1
-                if buffer.held:
+                if held:
                     buffer.close_up(batch)
             elif seq > buffer.next:
-                if self._ahead(seq, frame, batch, at, batch.now):
+                # As in `_ahead`, spelled out for what nearly all frames come to.
+                exceeds = seq > buffer.top and buffer.exceeds(seq, max_jump)
+                if not (exceeds or seq in held or seq in outliers):
+                    buffer.hold(seq, frame, batch)
+                elif self._ahead(seq, frame, batch, at, batch.now):
                     self.proven_at = Place(batch.entry, at)
                     return True
             elif self._behind(seq, frame, batch, at):
@@ -80,7 +87,7 @@ class Numbering:
 
         What was due when a former buffer read `batch`, that one has given up.
         """
-        if (self._repeats or self._outliers) and self._end_probation(batch.now):
+        if (self._repeats or self._outliers) and self._end_probation(batch):
             self.proven_at = Place(batch.entry, END)
             return True
         buffer = self.buffer
@@ -89,8 +96,23 @@ class Numbering:
         while buffer.deadline <= batch.now:
             self.give_up(Cause.TIMEOUT)
         while self.crowded:
-            self.give_up(Cause.CAPACITY)
+            self.relieve(batch)
         return False
+
+    def relieve(self, batch: Batch) -> bool:
+        """Settle, for want of room, what is worth least; tells whether there was anything.
+
+        What was given up when a former buffer read `batch`, that one has given up.
+        """
+        if self._outliers:
+            self._refuse(self._outliers.release(self._outliers.oldest))
+        elif self._repeats:
+            self._settle_repeat(self._repeats.oldest)
+        elif self.buffer.held and not self._timeout.never and not batch.replayed:
+            self.give_up(Cause.CAPACITY)
+        else:
+            return False
+        return True
 
     def reconnected(self) -> None:
         """Note that a line was connected: the feed may well number anew, too."""
@@ -102,13 +124,30 @@ class Numbering:
     @property
     def held(self) -> int:
         """Frames held back or on probation."""
-        return len(self.buffer.held) + len(self._repeats) + len(self._outliers)
+        return len(self.buffer.held) + self.doubtful
+
+    @property
+    def doubtful(self) -> int:
+        """Frames on probation."""
+        return len(self._repeats) + len(self._outliers)
+
+    @property
+    def doubtful_since(self) -> float:
+        """Feed time at which the oldest frame on probation came; inf: there is none."""
+        kinds = (self._repeats, self._outliers)
+        return min((kind[kind.oldest].batch.now for kind in kinds if kind), default=math.inf)
+
+    @property
+    def full(self) -> bool:
+        """Whether more is held than may be, even with nothing on probation."""
+        buffer, limits = self.buffer, self._limits
+        return len(buffer.held) > limits.capacity or buffer.size > limits.capacity_bytes
 
     @property
     def crowded(self) -> bool:
-        """Whether more is held than may be."""
-        buffer, limits = self.buffer, self._limits
-        return len(buffer.held) > limits.capacity or buffer.size > limits.capacity_bytes
+        """Whether more is held, or on probation, than may be."""
+        size = self.buffer.size + self._repeats.size + self._outliers.size
+        return self.held > self._limits.capacity or size > self._limits.capacity_bytes
 
     # Decisions ------------------------------------------------------------------------------
 
@@ -136,7 +175,7 @@ class Numbering:
         if seq in buffer.held or seq in self._outliers:
             self._repeated += 1
             self._fates.duplicates += 1
-        elif buffer.exceeds(seq, self._limits.max_jump):
+        elif seq > buffer.top and buffer.exceeds(seq, self._limits.max_jump):
             return self._suspect(seq, frame, batch, at, now)
         else:
             buffer.hold(seq, frame, batch)
@@ -146,9 +185,15 @@ class Numbering:
         """Put an outlier on probation, and believe it with those that bear it out."""
         outliers, count = self._outliers, self.buffer.taken + self._repeated
         outliers.add(seq, frame, batch, at, count)
+        if outliers.full:
+            self._refuse(outliers.release(outliers.oldest))
+        return self._believe(outliers.agreeing(seq, self._limits.max_jump, count), now)
+
+    def _believe(self, ids: list[int], now: float) -> bool:
+        """Take outliers for ordinary frames from `now` on; True as with `take`."""
         anew = False
-        for other in outliers.agreeing(seq, self._limits.max_jump, count):
-            believed = outliers.release(other)
+        for other in ids:
+            believed = self._outliers.release(other)
             self.buffer.believed_at = now
             if self.buffer.exceeds(other, self._limits.max_jump):
                 self.buffer.hold(other, believed.frame, believed.batch)
@@ -163,7 +208,7 @@ class Numbering:
         if batch.replayed:
             self.buffer.came_again(batch)
             # That it comes again says nothing about the feed: it is read again after a crash.
-            if self.buffer.published.get(seq) == hash(frame):
+            if self.buffer.published.get(seq) == fingerprint(frame):
                 self._repeats.interrupted()
                 self._fates.duplicates += 1
                 return False
@@ -171,12 +216,14 @@ class Numbering:
             self._count_late(seq, batch)
             return False
         repeats = self._repeats
+        # One that is too old must not be taken for the new numbering's.
+        self._settle_due_repeats(batch.now)
         if seq in repeats:
             # Of the two, only the later one can belong to a new numbering.
             self._settle_repeat(seq)
         repeats.add(seq, frame, batch, at, self.buffer.taken)
         if repeats.full:
-            self._settle_repeat(next(iter(repeats)))
+            self._settle_repeat(repeats.oldest)
         row = repeats.standing(seq)
         return bool(row) and self._judge(row, batch)
 
@@ -224,20 +271,39 @@ class Numbering:
         self._fates.outliers += 1
         self._fates.refused.append((waiting.frame, waiting.batch))
 
-    def _end_probation(self, now: float) -> bool:
-        """Settle those for whom the time is up; True as with `take`."""
-        for seq in self._repeats.due(self.buffer.taken):
+    def _settle_due_repeats(self, now: float) -> None:
+        for seq in self._repeats.due(self.buffer.taken, now):
             self._settle_repeat(seq)
-        outliers = self._outliers
-        due = set(outliers.due(self.buffer.taken + self._repeated))
-        anew = False
+
+    def _end_probation(self, batch: Batch) -> bool:
+        """Settle those for whom the time is up, or the room; True as with `take`."""
+        self._settle_due_repeats(batch.now)
+        anew = self._end_outliers(batch.now)
+        while self.doubtful and self.crowded:
+            self.relieve(batch)
+        return anew or self._judge_silence(batch)
+
+    def _end_outliers(self, now: float) -> bool:
+        outliers, count = self._outliers, self.buffer.taken + self._repeated
+        max_jump = self._limits.max_jump
+        due = set(outliers.due(count, now))
+        anew = self._believe(outliers.alone(max_jump, count, now), now)
         for seq in sorted(outliers):
             # The feed may have caught up with an outlier meanwhile, and thereby with the next.
-            caught_up = not self.buffer.exceeds(seq, self._limits.max_jump)
-            if caught_up:
-                waiting = outliers.release(seq)
-                self.buffer.believed_at = now
-                anew |= self.readmit(seq, waiting.frame, waiting.batch, waiting.at, now)
+            if not self.buffer.exceeds(seq, max_jump):
+                anew |= self._believe([seq], now)
             elif seq in due:
                 self._refuse(outliers.release(seq))
         return anew
+
+    def _judge_silence(self, batch: Batch) -> bool:
+        """Find the new numbering (True) of a feed that has sent but a few frames of it."""
+        repeats, published = self._repeats, self.buffer.published
+        # A former buffer did not find it in `batch`, or that would be published.
+        for row in repeats.alone(self.buffer.taken, batch.now) if not batch.replayed else ():
+            if repeats.is_new_numbering(row, published, self.buffer.next):
+                proof = repeats.proof(row, published, min(len(row), MIN_SEQUENTIAL_SILENT))
+                if proof:
+                    self._settle_repeated(proof)
+                    return True
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,18 +23,21 @@ class Cause(StrEnum):
 class Batch:
     """Frames that were received together: one entry of the input."""
 
-    __slots__ = ("entry", "now", "pins", "replayed", "time")
+    __slots__ = ("entry", "now", "pins", "replayed", "size", "time")
 
-    def __init__(self, entry: bytes, time: int, now: float, replayed: bool = False) -> None:
+    def __init__(
+        self, entry: bytes, time: int, now: float, replayed: bool = False, size: int = 0
+    ) -> None:
         """Describe the entry with id `entry`, received at `time` (µs) and feed time `now` (s).
 
         `replayed` says that a former buffer has read it, too: what that released is published,
-        and its late frames are counted.
+        and its late frames are counted. `size` is that of its frames, bytes.
         """
         self.entry = entry
         self.time = time
         self.now = now
         self.replayed = replayed
+        self.size = size
         self.pins = 0
         """Its frames that are held or on probation; as long as there are any, it is not settled."""
 
@@ -73,12 +77,14 @@ class Origin:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """Frames of consecutive ids from `first` on, and the batch that each came in."""
+    """Frames of consecutive ids from `first` on, and what belongs to each: its batch, its print."""
 
     epoch: int
     first: int
     frames: list[bytes]
     batches: list[Batch]
+    prints: array[int]
+    """The frames' fingerprints."""
 
 
 @dataclass(frozen=True, slots=True)

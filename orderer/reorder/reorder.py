@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from itertools import count
 
 from . import limits as constants
 from .fingerprints import Fingerprints
@@ -68,7 +68,7 @@ class Reorder:
         phase = self._phase
         if isinstance(phase, Numbering) and phase.buffer.extend(ids, frames, batch):
             return
-        rest = zip(count() if places is None else places, ids, frames, strict=False)
+        rest = zip(range(len(ids)) if places is None else places, ids, frames)  # noqa: B905
         # One entry may hold the last frames of one phase and the first of the next.
         while self._phase.take(rest, batch):
             self._next_phase(batch)
@@ -83,6 +83,14 @@ class Reorder:
         if phase.expire(batch):
             self._next_phase(batch)
             self.expire(batch)
+
+    def relieve(self, batch: Batch) -> bool:
+        """Settle something at `batch`, for want of room; tells whether there was anything."""
+        if isinstance(self._phase, Numbering):
+            return self._phase.relieve(batch)
+        waits = self._phase.since is not None
+        self.disconnected(batch.now)
+        return waits
 
     def began(self, now: float) -> None:
         """Note, reading again, that the epoch was found at this feed time to have begun."""
@@ -124,6 +132,17 @@ class Reorder:
         phase.settle_repeats()
         self._restart(phase, None, now)
 
+    def restart(self, at: Place, now: float) -> None:
+        """Close this numbering and begin a new one behind a place in the input: the feed says so.
+
+        Whoever reads it again, in the new epoch, must not do it again.
+        """
+        phase = self._phase
+        if isinstance(phase, Joining):
+            phase = self._found_first(phase, now)
+        phase.settle_repeats()
+        self._restart(phase, at, now)
+
     # Looking in, results out ----------------------------------------------------------------
 
     @property
@@ -142,10 +161,26 @@ class Reorder:
         return self._phase.held
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing has come yet in this epoch."""
+        return not self.held and self.next in (None, self.limits.first_id)
+
+    @property
+    def doubtful(self) -> int:
+        """Frames on probation."""
+        return self._phase.doubtful if isinstance(self._phase, Numbering) else 0
+
+    @property
+    def doubtful_since(self) -> float:
+        """Feed time at which the oldest of them came; inf: there is none."""
+        phase = self._phase
+        return phase.doubtful_since if isinstance(phase, Numbering) else math.inf
+
+    @property
     def full(self) -> bool:
         """Whether reading should pause until an operator decides."""
         phase = self._phase
-        return self.timeout.never and isinstance(phase, Numbering) and phase.crowded
+        return self.timeout.never and isinstance(phase, Numbering) and phase.full
 
     @property
     def deadline(self) -> float:
@@ -186,9 +221,11 @@ class Reorder:
         return self._numbering(epoch, first, self._ledger(epoch, first), now)
 
     def _found_first(self, joining: Joining, now: float) -> Numbering:
-        """Begin with the lowest id seen; what was held comes in again, in order."""
+        """Begin with the lowest id seen; what was held comes in again, as it came."""
         first = joining.first
-        ledger = self._ledger(joining.epoch, first, since=joining.since)
+        ledger = self._ledger(
+            joining.epoch, first, since=joining.since, believed_at=joining.believed_at
+        )
         phase = self._numbering(joining.epoch, first, ledger, joining.believed_at)
         self._phase = phase
         self._out.append(Joined(joining.epoch, first))
@@ -214,13 +251,14 @@ class Reorder:
                 phase.readmit(seq, frame, batch, place, now)
 
     def _ledger(
-        self, epoch: int, first: int, given_up: Iterable[Gap] = (), since: Batch | None = None
-    ) -> Ledger:
+        self, epoch: int, first: int, given_up: Iterable[Gap] = (), since: Batch | None = None,
+        believed_at: float = 0.0,
+    ) -> Ledger:  # fmt: skip
         """Frames just below the first id, or all below a configured one, count as late."""
-        ledger = Ledger(given_up)
+        ledger = Ledger(given_up, self.limits.remembered_gaps)
         if first > 0:
             lowest = max(0, first - constants.JOIN_SLACK) if self.limits.first_id is None else 0
-            ledger.begin(epoch, lowest, first - 1, since)
+            ledger.begin(epoch, lowest, first - 1, since, believed_at)
         return ledger
 
     def _numbering(self, epoch: int, first: int, ledger: Ledger, now: float) -> Numbering:

@@ -7,42 +7,71 @@ longer remembered, a row is a new numbering if it lies well below the first id, 
 `next` and is not just being read again after a crash; but never below the first id of every
 numbering.
 
-A repeat that nobody confirms within PROBATION released or held frames was a duplicate, or late.
+A repeat that nobody confirms within PROBATION released or held frames was a duplicate, or late. So
+it is after SILENCE already if an ordinary frame or a reconnect has come since: it would stand in
+the way of a new numbering's frame. If nothing has come since but repeats, it may wait, for a slow
+feed that numbers anew sends nothing else. When such a feed is silent, two in a row are enough; and
+after a reconnect one, if its id is no higher than this numbering's first: that is how a numbering
+begins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from relay.prints import fingerprint
+
+from . import limits
 from .fingerprints import Fingerprints
-from .limits import JOIN_SLACK, MAX_REPEATS, MIN_SEQUENTIAL, MIN_SEQUENTIAL_RECONNECTED, Limits
+from .limits import (
+    JOIN_SLACK,
+    MAX_REPEATS,
+    MIN_SEQUENTIAL,
+    MIN_SEQUENTIAL_RECONNECTED,
+    MIN_SEQUENTIAL_SILENT,
+    Limits,
+)
 from .outputs import Batch
-from .probation import Probation
+from .probation import Probation, Waiting
 
 
 class Repeats(Probation):
     """The repeats of one numbering."""
 
-    __slots__ = ("_first", "_limits", "_reconnected_at")
+    __slots__ = ("_first", "_interruptions", "_limits", "_reconnected_at")
 
     def __init__(self, limits: Limits, first: int) -> None:
         """Begin without any; `first` is the numbering's first id."""
         super().__init__()
         self._limits = limits
         self._first = first
+        self._interruptions = 0  # reconnects, and ordinary frames that are read again
         self._reconnected_at: int | None = None
 
     def reconnected(self, taken: int) -> None:
         """Note a reconnect: until the next ordinary frame, fewer repeats are a row."""
-        self._reconnected_at = taken
+        self._interruptions += 1
+        self._reconnected_at = taken + self._interruptions
 
     def interrupted(self) -> None:
         """Note that a frame which once was an ordinary one is read again."""
+        self._interruptions += 1
         self._reconnected_at = None
 
     def add(self, seq: int, frame: bytes, batch: Batch, at: int, taken: int) -> None:
         """Put a repeat on probation; `taken` counts the ordinary frames so far."""
-        if taken != self._reconnected_at:
+        came = taken + self._interruptions
+        if came != self._reconnected_at:
             self._reconnected_at = None
-        super().add(seq, frame, batch, at, taken)
+        super().add(seq, frame, batch, at, came)
+
+    def due(self, taken: int, now: float) -> list[int]:
+        """List the ids whose time is up; `taken` counts the ordinary frames so far."""
+        return super().due(taken + self._interruptions, now)
+
+    def _is_due(self, waiting: Waiting, count: int, now: float) -> bool:
+        interrupted = waiting.came < count and now - waiting.batch.now >= limits.SILENCE
+        return interrupted or super()._is_due(waiting, count, now)
 
     @property
     def full(self) -> bool:
@@ -60,12 +89,29 @@ class Repeats(Probation):
         row = self.row(seq, 2 * self.enough)
         return row if len(row) >= self.enough else range(0)
 
+    def alone(self, taken: int, now: float) -> Iterator[range]:
+        """Find the rows that may prove a new numbering since the feed brings nothing else.
+
+        Those that are due must have been settled: then nothing but repeats has come since.
+        """
+        if not self or not self.silent(now):
+            return
+        reconnected = taken + self._interruptions == self._reconnected_at
+        for seq in self:
+            if seq - 1 not in self:
+                row = self.row(seq, MAX_REPEATS)
+                begins = reconnected and seq <= self._first
+                if len(row) >= MIN_SEQUENTIAL_SILENT or begins:
+                    yield row
+
     def same(self, seq: int, published: Fingerprints) -> bool:
         """Tell whether the very frame that waits under `seq` came out before."""
-        return published.get(seq) == hash(self[seq].frame)
+        return published.get(seq) == fingerprint(self[seq].frame)
 
-    def proof(self, row: range, published: Fingerprints) -> list[int]:
+    def proof(self, row: range, published: Fingerprints, enough: int | None = None) -> list[int]:
         """List those of a row that prove a new numbering and belong to it; none: it is not proven.
+
+        `enough` must agree, if not as many as else.
 
         The very frame that came out may be an old one that was repeated. It counts if it came
         after one that differs. If it came right before the first of those, and lies below them,
@@ -75,7 +121,7 @@ class Repeats(Probation):
         differing = [seq for seq in arrived if not self.same(seq, published)]
         first = arrived.index(differing[0])
         proof = arrived[first:]
-        if len(proof) < self.enough:
+        if len(proof) < (enough or self.enough):
             return []
         lowest, came = min(differing), self[differing[0]].came
         return [

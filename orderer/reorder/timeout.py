@@ -66,6 +66,8 @@ class LearnedTimeout(FixedTimeout):
     def observe(self, lateness: float) -> None:
         """Note that a missing frame came `lateness` seconds after its gap opened."""
         super().observe(lateness)
+        # A frame that was believed long after it came may be older than the gap that it was in.
+        lateness = max(0.0, lateness)
         error = lateness - self._mean
         spread = abs(error) - self._deviation
         self._deviation += spread * (DEVIATION_GAIN if spread > 0 else DEVIATION_GAIN * FALL)

@@ -1,161 +1,196 @@
-"""One feed's state: entries in, commits out."""
+"""One lane that carries a feed whose keys have an order each."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from orderer.feed import PARK_AT_ONCE, Commit, Feed, Options, State
+import pytest
+
+from orderer import feed
+from orderer.feed import Options
+from orderer.lane import Commit, Entry, Lane, LaneState
 from orderer.reorder.limits import Limits
-from orderer.reorder.outputs import Epoch, Gap, Run
-from relay import keys
-from relay.raw import Entry
+from orderer.reorder.outputs import Epoch, Gap, Origin, Place, Run
+from relay.frames.path import parse_path
+from relay.frames.pattern import parse_pattern
+from relay.frames.reader import Reader, Words
+from tests.support.lane import LIMITS, committed, moved, outputs, part
 
-LIMITS = Limits(1000, 2**63, 1000, 0)
-
-
-def make(state: State | None = None, timeout: float = math.inf, limits: Limits = LIMITS) -> Feed:
-    return Feed("f", state or State(), Options(limits, "id", timeout))
+READER = Reader(Words(id=parse_path("id"), key=(parse_path("of"),)))
 
 
-def entry(number: int, *ids: int, at: float = 0.0, mark: str = "", event: bytes = b"") -> Entry:
-    frames = [b'{"id":%d%s}' % (seq, mark.encode()) for seq in ids]
-    return Entry(b"%d-0" % number, number, b"line", b"conn", at, event, frames)
+def keyed(**words: object) -> Lane:
+    """Make a lane whose feed has an order for each key."""
+    given = {"id": parse_path("id"), "key": (parse_path("of"),), **words}
+    reader = Reader(Words(**given))  # type: ignore[arg-type]
+    options = Options(replace(LIMITS, of_key=True), "", math.inf, reader=reader)
+    return Lane("f", LaneState(), lambda _: options, LIMITS.capacity_bytes)
 
 
-def committed(feed: Feed) -> Commit:
-    commit = feed.commit()
-    assert commit is not None
-    return commit
+def messages(number: int, *named: tuple[str, int]) -> Entry:
+    frames = [b'{"id":%d,"of":"%s"}' % (seq, key.encode()) for key, seq in named]
+    return Entry(b"%d-0" % number, [("f", part(number)._replace(frames=frames))])
 
 
-def numbers(commit: Commit) -> list[int]:
-    return [
-        item.first + at
-        for item in commit.outputs
-        if isinstance(item, Run)
-        for at in range(len(item.frames))
-    ]
+def keys_of(commit: Commit) -> dict[str, list[int]]:
+    return {
+        move.key: [
+            item.first + at
+            for item in move.outputs
+            if isinstance(item, Run)
+            for at in range(len(item.frames))
+        ]
+        for move in commit.moves
+    }
 
 
-def test_commits_follow_each_other() -> None:
-    """A commit would not begin where the one before ends, and Redis would refuse it."""
-    feed = make()
-    feed.take_in([entry(1, 0, 1), entry(2, 3)])
-    first = committed(feed)
-    assert (numbers(first), first.after.next, first.after.raw) == ([0, 1], 2, b"1-0")
-    feed.take_in([entry(3, 2)])
-    second = committed(feed)
-    assert second.before == first.after
-    assert (numbers(second), second.after.next, second.after.raw) == ([2, 3], 4, b"3-0")
-    assert feed.commit() is None
+def test_keys_have_an_order_each() -> None:
+    """One symbol's messages would be taken for another's."""
+    lane = keyed()
+    lane.take_in([messages(1, ("a", 0), ("b", 0), ("b", 2)), messages(2, ("a", 1), ("b", 1))])
+    commit = committed(lane)
+    assert keys_of(commit) == {"a": [0, 1], "b": [0, 1, 2]}
+    assert (commit.after.serial, commit.after.raw) == (5, b"2-0")
+    assert lane.feeds["f"].status()["keys"] == 2
 
 
-def test_a_checkpoint_alone_can_wait() -> None:
-    """Every sign of life of a silent feed would cost a commit."""
-    feed = make()
-    feed.take_in([entry(1, event=keys.ALIVE)])
-    assert feed.commit(checkpoint=False) is None
-    commit = committed(feed)
-    assert (commit.outputs, commit.after.raw, commit.after.seen) == ([], b"1-0", b"1-0")
+def test_a_gap_of_one_key_does_not_hold_up_another() -> None:
+    """One symbol that lost a message would stop all others."""
+    lane = keyed()
+    lane.take_in([messages(1, ("a", 0), ("b", 0)), messages(2, ("a", 2), ("b", 1))])
+    commit = committed(lane)
+    assert keys_of(commit) == {"a": [0], "b": [0, 1]}
+    assert (commit.after.raw, commit.after.waiting) == (b"1-0", ["f"])
+    assert lane.feeds["f"].status()["gaps"] == [{"key": "a", "first": 1, "last": 1, "age": 0.0}]
+    again = Lane(
+        "f",
+        LaneState(commit.after, {"f": {move.key: move.after for move in commit.moves}}),
+        lane._options,
+        LIMITS.capacity_bytes,
+    )
+    again.take_in([messages(2, ("a", 2), ("b", 1)), messages(3, ("a", 1), ("b", 2))])
+    assert keys_of(committed(again)) == {"a": [1, 2], "b": [2]}
 
 
-def test_resumes_from_what_was_committed() -> None:
-    """A crash would lose what is held, or publish something again."""
-    feed = make()
-    entries = [entry(1, 0, 2), entry(2, 4, 1), entry(3, 6)]
-    feed.take_in(entries)
-    commit = committed(feed)
-    again = make(commit.after)
-    assert again.cursor == b"1-0"
-    again.take_in(entries[1:])
-    again.take_in([entry(4, 3, 5)])
-    assert numbers(committed(again)) == [3, 4, 5, 6]
+def test_one_key_numbers_anew() -> None:
+    """A restart of one symbol would begin a numbering for all, or be dropped as repeats."""
+    lane = keyed()
+    ids = [(key, seq) for seq in range(10) for key in "ab"]
+    lane.take_in([messages(1, *ids)])
+    committed(lane)
+    new = [b'{"id":%d,"of":"a","n":2}' % seq for seq in range(6)]
+    frames = [*new, b'{"id":10,"of":"b"}']
+    lane.take_in([Entry(b"2-0", [("f", part(2)._replace(frames=frames))])])
+    commit = committed(lane)
+    assert keys_of(commit) == {"a": [0, 1, 2, 3, 4, 5], "b": [10]}
+    assert {move.key: move.after.epoch for move in commit.moves} == {"a": 2, "b": 1}
 
 
-def test_time_comes_with_the_entries() -> None:
-    """A gap would be given up while nobody listens, or never in silence."""
-    feed = make(timeout=1.0)
-    feed.take_in([entry(1, 0, 2, at=10.0)])
-    feed.take_in([entry(2, at=10.9, event=keys.ALIVE)])
-    assert numbers(committed(feed)) == [0]
-    feed.take_in([entry(3, at=11.0, event=keys.ALIVE)])
-    commit = committed(feed)
-    assert [item.cause for item in commit.outputs if isinstance(item, Gap)] == ["timeout"]
-    assert numbers(commit) == [2]
+def test_what_is_dropped_keeps_its_place() -> None:
+    """A message that is not to be sent on would leave a gap, also after a restart."""
+    lane = keyed(drop=(parse_pattern({"of": "c"}),))
+    lane.take_in([messages(1, ("a", 0), ("c", 0), ("c", 1))])
+    commit = committed(lane)
+    assert keys_of(commit) == {"a": [0], "c": []}
+    assert {move.key: move.after.next for move in commit.moves} == {"a": 1, "c": 2}
+    assert commit.after.serial == 1
 
 
-def test_late_frames_of_a_gap_that_is_not_written_yet() -> None:
-    """The ledger would have two rows for one gap, or not count its late frames."""
-    feed = make(timeout=1.0)
-    feed.take_in([entry(1, 0, 2, at=1.0), entry(2, at=2.0, event=keys.ALIVE), entry(3, 1, at=2.0)])
-    commit = committed(feed)
-    assert [gap.late for gap in commit.outputs if isinstance(gap, Gap)] == [1]
-    assert commit.amended == []
-    feed.take_in([entry(4, 1, at=2.0)])
-    (amended,) = committed(feed).amended
-    assert (amended.first, amended.late) == (1, 2)
+def test_all_keys_share_what_may_be_held() -> None:
+    """A feed of many keys, each with a gap, would take as much memory for each as one may."""
+    lane = keyed()
+    small = Limits(10, 2**63, 1000, 0, of_key=True)
+    lane._options = lambda _: Options(small, "", 1000.0, reader=READER)
+    for number in range(1, 40):
+        lane.take_in([messages(number, (f"k{number}", 0), (f"k{number}", 2))])
+        assert lane.feeds["f"].held <= 10
+    assert sum(2 in ids for ids in keys_of(committed(lane)).values()) == 29
 
 
-def test_bad_frames_are_kept_and_counted() -> None:
-    """A bad frame would shift the places of those beside it, or vanish."""
-    feed = make()
-    bad = Entry(b"1-0", 1, b"line", b"conn", 0.0, b"", [b"{}", b'{"id":0}', b"no", b'{"id":1}'])
-    feed.take_in([bad])
-    assert numbers(committed(feed)) == [0, 1]
-    assert feed.rejects.reasons == {"missing": 1, "json": 1}
-    assert [reject.frame for reject in feed.rejects.kept] == [b"{}", b"no"]
-    feed.take_in([Entry(b"2-0", 2, b"line", b"conn", 0.0, b"", [b"no"] * 1000)])
-    assert feed.rejects.reasons["json"] == 1001
-    assert len(feed.rejects.kept) == PARK_AT_ONCE
+def test_no_more_keys_than_memory_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed that makes up a key for each message would end the orderer, again and again."""
+    monkeypatch.setattr(feed, "MOST_KEYS", 3)
+    lane = keyed()
+    lane.take_in([messages(1, *((key, 0) for key in "abcdef"), ("a", 1))])
+    assert keys_of(committed(lane)) == {"a": [0, 1], "b": [0], "c": [0]}
+    ((_, rejects),) = lane.take_rejects()
+    assert rejects.reasons == {"key": 3}
 
 
-def test_an_epochs_origin_is_dropped_when_it_is_settled() -> None:
-    """Every commit would carry places in the input that nobody reads again."""
-    feed = make()
-    feed.take_in([entry(1, *range(10))])
-    committed(feed)
-    feed.take_in([entry(2, *range(4), mark=',"n":2')])
-    assert feed.committed.epoch == 1
-    feed.take_in([entry(3, 6, 4, mark=',"n":2')])
-    commit = committed(feed)
-    (epoch,) = [item for item in commit.outputs if isinstance(item, Epoch)]
-    assert epoch.origin is not None
-    assert {place.entry for place in epoch.origin.carried} == {b"2-0", b"3-0"}
-    assert numbers(commit) == [0, 1, 2, 3, 4]
-    assert (commit.after.raw, commit.after.origin) == (b"2-0", epoch.origin)
-    feed.take_in([entry(4, 5, mark=',"n":2')])
-    assert committed(feed).after.origin is None
+def test_what_is_remembered_of_a_key_is_little() -> None:
+    """A thousand keys would remember a hundred thousand messages each."""
+    limits = Limits(100_000, 2**63, 100_000, of_key=True)
+    assert (limits.fingerprints, limits.remembered_gaps) == (500, 20)
+    assert Limits(100_000, 2**63, 200_000).fingerprints == 200_000
 
 
-def test_what_older_frames_say_is_left_out() -> None:
-    """After a crash in the birth of an epoch, old frames would be published in the new one."""
-    feed = make()
-    feed.take_in([entry(1, *range(10))])
-    committed(feed)
-    birth = [entry(2, 0, 1, mark=',"n":2'), entry(3, 12), entry(4, 2, 3, 4, mark=',"n":2')]
-    feed.take_in(birth)
-    commit = committed(feed)
-    assert commit.after.epoch == 2
-    held = make(State(epoch=2, next=0, raw=b"1-0", seen=b"4-0", origin=commit.after.origin))
-    held.take_in(birth)
-    again = committed(held)
-    assert numbers(again) == [0, 1, 2, 3, 4]
-    runs = [item for item in again.outputs if isinstance(item, Run)]
-    assert all(frame.endswith(b'"n":2}') for run in runs for frame in run.frames)
+def test_keys_that_wait_are_given_up_in_time() -> None:
+    """A gap of a key for which nothing comes would stay open, or all keys be looked at always."""
+    lane = keyed()
+    lane._options = lambda _: Options(LIMITS, "", 1.0, reader=READER)
+    lane.take_in([messages(1, ("a", 0), ("a", 2), ("b", 0))])
+    for number in range(2, 200):
+        entry = messages(number, ("b", number - 1))
+        part = entry.parts[0][1]._replace(listened=number / 100)
+        lane.take_in([Entry(entry.id, [("f", part)])])
+        given_up = [item for item in outputs(committed(lane)) if isinstance(item, Gap)]
+        if given_up:
+            break
+    assert 1.0 <= number / 100 <= 1.05
 
 
-def test_the_first_id_that_was_set_is_known() -> None:
-    """After a start, frames below a configured first id would pass for a new numbering."""
-    feed = make(limits=Limits(1000, 2**63, 1000, 50))
-    feed.take_in([entry(1, 50, 51)])
-    assert committed(feed).after.first == 50
+def restarting(*frames: bytes, number: int = 1) -> Entry:
+    return Entry(b"%d-0" % number, [("f", part(number)._replace(frames=list(frames)))])
 
 
-def test_status() -> None:
-    """An operator would see nothing of what is waited for."""
-    feed = make(timeout=5.0)
-    feed.take_in([entry(1, 0, 3, 4, at=1.0), entry(2, at=2.0, event=keys.ALIVE)])
-    status = feed.status()
-    assert (status["held"], status["full"], status["timeout"]) == (2, False, 5.0)
-    assert status["gaps"] == [{"first": 1, "last": 2, "age": 1.0}]
-    assert make().status()["timeout"] is None
+def message(seq: int, mark: str = "", key: str = "a") -> bytes:
+    return b'{"id":%d,"of":"%s","is":"%s"}' % (seq, key.encode(), mark.encode())
+
+
+RESTART = {"restarts": (parse_pattern({"is": "first"}), parse_pattern({"hello": "*"}))}
+HELLO = b'{"hello":1}'
+
+
+def test_a_feed_says_that_it_numbers_anew() -> None:
+    """The first messages of a new numbering would be taken for repeats."""
+    lane = keyed(**RESTART)
+    lane.take_in([restarting(message(0, "first"), message(2), message(1))])
+    lane.take_in([restarting(message(3), message(0, "first"), message(1), number=2)])
+    (move,) = committed(lane).moves
+    runs = [(run.epoch, run.first, len(run.frames)) for run in move.outputs if isinstance(run, Run)]
+    assert runs == [(1, 0, 4), (2, 0, 2)]
+    (epoch,) = [item for item in move.outputs if isinstance(item, Epoch)]
+    assert epoch.origin == Origin(Place(b"2-0", 0))
+
+
+def test_it_does_so_once_whoever_reads_it() -> None:
+    """After a crash, a restart that is read again would begin a third numbering."""
+    first = restarting(message(0), message(1))
+    second = restarting(message(9), message(0, "first"), message(2), number=2)
+    lane = keyed(**RESTART)
+    lane.take_in([first, second])
+    commit = committed(lane)
+    assert moved(commit, "f").after.epoch == 2
+    again = Lane(
+        "f",
+        LaneState(commit.after, {"f": {move.key: move.after for move in commit.moves}}),
+        lane._options,
+        2**63,
+    )
+    unread = [entry for entry in (first, second) if entry.id > commit.after.raw]
+    again.take_in([*unread, restarting(message(1), number=3)])
+    commit = committed(again)
+    assert keys_of(commit) == {"a": [1, 2]}
+    assert moved(commit, "f").after.epoch == 2
+
+
+def test_all_keys_number_anew_behind_what_is_no_message() -> None:
+    """A key for which nothing comes just then would go on in its old numbering."""
+    lane = keyed(**RESTART, ignore=(parse_pattern({"hello": "*"}),))
+    lane.take_in([restarting(HELLO, message(0), message(0, key="b"), message(1))])
+    lane.take_in([restarting(message(2), HELLO, HELLO, message(0), number=2)])
+    lane.take_in([restarting(message(0, key="b"), number=3)])
+    epochs = {move.key: move.after.epoch for move in committed(lane).moves}
+    assert epochs == {"a": 2, "b": 2}
+    assert lane.feeds["f"].ignored.total() == 3

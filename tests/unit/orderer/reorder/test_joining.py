@@ -76,12 +76,12 @@ def test_an_id_with_other_bytes() -> None:
 
 
 def test_release_all() -> None:
-    """What was held would not come out in order, or keep its entry pinned."""
+    """Who came next to whom would be forgotten, or an entry stay pinned."""
     made, read = joining(), batch()
     for at, seq in enumerate((30, 10, 20)):
         made.hold(seq, b"%d" % seq, read, at)
     assert read.pins == 3
-    assert [(seq, at) for seq, _, _, at in made.release_all()] == [(10, 1), (20, 2), (30, 0)]
+    assert [(seq, at) for seq, _, _, at in made.release_all()] == [(30, 0), (10, 1), (20, 2)]
     assert (read.pins, made.held) == (0, 0)
 
 

@@ -45,10 +45,18 @@ def test_begin() -> None:
     assert (found.first, found.last, found.opened, found.late) == (50, 59, 7.0, 1)
 
 
-def test_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of late frames would grow without bound, or forget the latest gaps."""
-    monkeypatch.setattr(limits, "REMEMBERED_GAPS", 10)
+def test_begin_later_than_the_frames_came() -> None:
+    """A straggler would count as late by as long as the first frames were not believed."""
     ledger = Ledger()
+    ledger.begin(1, 50, 59, batch(now=7.0), 300.0)
+    found = ledger.find(50)
+    assert found is not None
+    assert found.opened == 300.0
+
+
+def test_forgets() -> None:
+    """The memory of late frames would grow without bound, or forget the latest gaps."""
+    ledger = Ledger(least=10)
     for first in range(0, 1000, 10):
         ledger.append(gap(first, first + 5))
         assert len(ledger) <= 20

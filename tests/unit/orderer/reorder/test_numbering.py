@@ -13,6 +13,7 @@ from orderer.reorder.limits import MAX_REPEATS, MIN_SEQUENTIAL, PROBATION
 from orderer.reorder.numbering import Numbering
 from orderer.reorder.outputs import END, Batch, Cause, Fates, Gap, Place
 from orderer.reorder.timeout import FixedTimeout
+from relay import prints
 from tests.support.reorder import FAR, batch, frames, limits
 
 FAR_ABOVE = 10**6
@@ -21,8 +22,8 @@ FAR_ABOVE = 10**6
 def numbering(next: int = 100, seconds: float = math.inf) -> Numbering:
     """Make a numbering that has put out 0 … `next` − 1, but for a gap from 40 to 49."""
     published = Fingerprints(10**6)
-    published.extend(0, [b"%d" % seq for seq in range(40)])
-    published.extend(50, [b"%d" % seq for seq in range(50, next)])
+    published.extend(0, prints.take(b"%d" % seq for seq in range(40)))
+    published.extend(50, prints.take(b"%d" % seq for seq in range(50, next)))
     ledger = Ledger([Gap(1, 40, 49, 0.0, 0, Cause.TIMEOUT)])
     return Numbering(
         1, next, limits(), FixedTimeout(seconds), Fates(), ledger, published, first=0

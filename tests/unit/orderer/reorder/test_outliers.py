@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orderer.reorder.limits import MIN_SEQUENTIAL, PROBATION
+from orderer.reorder.limits import MIN_SEQUENTIAL, PROBATION, PROBATION_SECONDS
 from orderer.reorder.outliers import Outliers
 from tests.support.reorder import batch
 
@@ -55,6 +55,8 @@ def test_pins() -> None:
 def test_due() -> None:
     """An outlier would be refused too soon, or wait for ever."""
     made = outliers((10, 0), (20, 1), (30, 1))
-    assert made.due(PROBATION - 1) == []
-    assert made.due(PROBATION) == [10]
-    assert made.due(PROBATION + 1) == [10, 20, 30]
+    assert made.due(PROBATION - 1, 0.0) == []
+    assert made.due(PROBATION, 0.0) == [10]
+    assert made.due(PROBATION + 1, 0.0) == [10, 20, 30]
+    assert made.due(1, PROBATION_SECONDS - 1) == []
+    assert made.due(1, PROBATION_SECONDS) == [10, 20, 30]

@@ -79,6 +79,16 @@ def test_outliers_are_not_believed_because_of_a_crash() -> None:
     assert bench.released() == list(range(1, 100))
 
 
+def test_outliers_do_not_agree_because_the_first_id_is_looked_for() -> None:
+    """Wrong ids that came while frames were held would seem to follow one another."""
+    bench = Bench(first_id=None)
+    for at in range(2 * MIN_SEQUENTIAL):
+        bench.receive([7 + at, 10**6 * (at + 1)])
+    bench.receive(range(7 + 2 * MIN_SEQUENTIAL, 100), now=JOIN_SECONDS)
+    assert bench.released() == list(range(7, 100))
+    assert not bench.core.gaps
+
+
 @pytest.mark.parametrize("ordinary", [0, 1, 500])
 def test_a_new_numbering_after_a_replay(ordinary: int) -> None:
     """The first frames of a new numbering would be dropped as the rest of an earlier replay."""

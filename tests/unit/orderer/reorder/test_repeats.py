@@ -7,6 +7,7 @@ import pytest
 from orderer.reorder.fingerprints import Fingerprints
 from orderer.reorder.limits import JOIN_SLACK, MAX_REPEATS, Limits
 from orderer.reorder.repeats import Repeats
+from relay import prints
 from tests.support.reorder import FAR, batch, limits
 
 SENT = [b"%d" % seq for seq in range(100)]
@@ -15,7 +16,7 @@ SENT = [b"%d" % seq for seq in range(100)]
 def published(first: int = 0) -> Fingerprints:
     """Make the fingerprints of 100 frames."""
     fingerprints = Fingerprints(1000)
-    fingerprints.extend(first, SENT)
+    fingerprints.extend(first, prints.take(SENT))
     return fingerprints
 
 

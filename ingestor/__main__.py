@@ -1,10 +1,15 @@
-"""Run the ingestor."""
+"""Run the ingestor, or try a feed."""
 
 from __future__ import annotations
 
+import sys
+
 from chassis import lifecycle
 
+from . import trying
 from .service import serve
 from .settings import Settings
 
-lifecycle.run("ingestor", Settings, serve)
+if len(sys.argv) > 1 and sys.argv[1] == "try":
+    sys.exit(trying.main(sys.argv[1:]))
+lifecycle.run("ingestor", Settings, serve, verbs="[try [feed]]")

@@ -2,8 +2,7 @@
 
 The stream `raw` tells how many *entries* it holds, and an entry is a batch of one frame or of
 thousands. So the line remembers how many frames each of its entries has, and forgets those that
-the orderer has seen. In `ordered` ids tell how far apart two positions are, but only within an
-epoch: while the slowest sink is in an older one, what is written is added up instead. Pure.
+the orderer has seen. What is in order is counted by serials. Pure.
 """
 
 from __future__ import annotations
@@ -24,33 +23,35 @@ class Backlog:
         self.frames = 0
         """Frames of this line that the orderer has not read."""
         self.unsent = 0
-        """Frames in order that the slowest sink has not confirmed, roughly."""
+        """Frames in order that the slowest sink has not confirmed."""
         self.unchecked = 0
         """Frames written since `seen()` was last told."""
+        self.unchecked_bytes = 0
+        """Their bytes."""
+        self.stored = 0
+        """Bytes that Redis needs for the feed, the messages that have gone out included."""
         self.beats = 0
         """Signs of life written since the orderer has last read on."""
         self._seen = (0, 0)
         self._entries: deque[tuple[tuple[int, int], int]] = deque()
-        self._older = False
-        self._most = 0
 
     @property
     def waiting(self) -> int:
-        """All frames that wait; at most so many while the slowest sink is in an older epoch."""
-        return self._most if self._older else self.frames + self.unsent
+        """All frames that wait."""
+        return self.frames + self.unsent
 
     @property
     def oldest(self) -> bytes | None:
         """The first entry that the orderer has not read."""
         return b"%d-%d" % self._entries[0][0] if self._entries else None
 
-    def wrote(self, entry: bytes, frames: int) -> None:
-        """Count a batch that was written as `entry`; entries come in the order of their ids."""
+    def wrote(self, entry: bytes, frames: int, size: int = 0) -> None:
+        """Count a batch of so many bytes that was written as `entry`, the next id each time."""
         if frames:
             self._entries.append((position(entry), frames))
         self.frames += frames
         self.unchecked += frames
-        self._most += frames
+        self.unchecked_bytes += size
 
     def seen(self, entry: bytes) -> None:
         """Forget the batches up to and including `entry`, the last that the orderer has read."""
@@ -60,29 +61,10 @@ class Backlog:
         entries = self._entries
         while entries and entries[0][0] <= upto:
             self.frames -= entries.popleft()[1]
-        self.unchecked = 0
+        self.unchecked = self.unchecked_bytes = 0
 
     def lost(self, first: bytes | None) -> None:
         """Forget the batches before `first`, the first that `raw` still has; None: it has none."""
         entries = self._entries
         while entries and (first is None or entries[0][0] < position(first)):
             self.frames -= entries.popleft()[1]
-
-    def sent(self, unsent: int, older: bool) -> None:
-        """Learn of `unsent` frames in the epoch, and whether older epochs have any besides."""
-        self.unsent = unsent
-        waiting = self.frames + unsent
-        self._most = max(self._most, waiting) if older else waiting
-        self._older = older
-
-
-def unsent(epoch: bytes, following: bytes, after: bytes | None) -> int:
-    """Estimate how many messages of `ordered` come behind the position `after`.
-
-    `epoch` and `following` (the next id) say where the stream ends; `after` is `<epoch>-<id>`,
-    None when nothing is there. Holes count as messages. What is left of older epochs does not.
-    """
-    if after is None or not following:
-        return 0
-    reached, last = position(after)
-    return max(0, int(following) - 1 - last) if reached == int(epoch) else 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+from typing import Any
 
 from chassis import clock
 from chassis.backoff import Backoff
@@ -12,12 +14,16 @@ from chassis.logs import Log
 from chassis.redis import Link, Unavailable
 from chassis.tasks import end, until
 from chassis.websocket import BatchingClient, ConnectionClosed, InvalidHandshake, dial
+from relay.allowance import Allowance
+from relay.feedfile import Feed
 from relay.feeds import Peer
+from relay.frames.reader import LARGEST_FRAME
 
 from .backlog import Backlog
 from .metrics import LineMetrics
 from .pressure import Pressure
 from .settings import Settings
+from .talk import NotReady, Talk, refusal, unless
 from .writer import Writer
 
 PING_EVERY = 20.0
@@ -33,16 +39,37 @@ MOST_WAIT = 1.0
 class Line:
     """The connection to one URL of a feed, made anew whenever it ends."""
 
-    def __init__(self, link: Link, peer: Peer, settings: Settings, log: Log) -> None:
+    def __init__(
+        self, link: Link, peer: Peer, settings: Settings, allowance: Allowance, log: Log,
+        words: Feed | None = None,
+    ) -> None:  # fmt: skip
+        """Prepare to read `peer`; `words`, if any, say how to talk to it."""
         self.peer = peer
         self.metrics = LineMetrics(peer.feed, peer.name)
         self.connected = False
+        self.trouble = ""
+        """Why a feed that is talked to is not connected, in its own words, as far as is known."""
         backlog = Backlog()
         self._link = link
         self._settings = settings
         self._log = log
-        self._writer = Writer(link, peer, backlog, self.metrics)
-        self._pressure = Pressure(link, peer, backlog, settings.backlog, self.metrics, log)
+        self._talk = Talk(link, words) if words else None
+        self._pause = 0.0
+        """Seconds to wait at least before the next attempt."""
+        self._reading_since: float | None = None
+        """Since when a message is waited for, on the event loop's clock; None: one is in hand."""
+        largest = words.max_message_size if words else None
+        self._writer = Writer(link, peer, backlog, self.metrics, largest or LARGEST_FRAME)
+        self._pressure = Pressure(
+            link, peer, backlog, settings.backlog, allowance, self.metrics, log
+        )
+
+    @property
+    def state(self) -> str:
+        """Say how the line is, for whoever looks on."""
+        if self.connected:
+            return "connected"
+        return f"waiting: {self.trouble}" if self.trouble else "waiting"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the line connected and its frames written until `stop`, then drain."""
@@ -53,7 +80,7 @@ class Line:
                 ending = await self._connect_once(backoff, stop)
                 self.metrics.ended[ending].inc()
                 if not stop.is_set():
-                    await until(stop, backoff.delay())
+                    await until(stop, max(backoff.delay(), self._pause))
         except Unavailable:
             self._log.warning("stopped without Redis", line=self.peer.name)
         finally:
@@ -62,23 +89,37 @@ class Line:
 
     async def _connect_once(self, backoff: Backoff, stop: asyncio.Event) -> str:
         """Connect, receive until the connection ends or `stop`; returns how it ended."""
+        self._pause = 0.0
         try:
+            url, options = self.peer.url, dict[str, Any]()
+            if self._talk:
+                url, options = await unless(stop, self._talk.target())
             # A paused reader sees no pongs, so pings must not time out: `_watch` sees to that.
             async with dial(
-                self.peer.url, stop=stop, ping_interval=PING_EVERY, ping_timeout=None
+                url, stop=stop, ping_interval=PING_EVERY, ping_timeout=None, **options
             ) as connection:
                 backoff.succeeded()
-                return await self._listen(connection, stop)
-        except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
+                if self._talk is None:
+                    return await self._listen(connection, stop)
+                async with self._talk.on(connection, stop):
+                    return await self._listen(connection, stop)
+        except (OSError, TimeoutError, InvalidHandshake, EOFError, NotReady) as error:
             if stop.is_set():
                 return "stopped"
-            self._log.warning("no connection", line=self.peer.name, error=_words(error))
+            self._log.warning("no connection", line=self.peer.name, error=self._shown(error))
+            if self._talk:
+                status, retry_after = refusal(error)
+                self._part(
+                    self._shown(error),
+                    self._talk.ended(opened=False, status=status, retry_after=retry_after),
+                )
             return "refused"
 
     async def _listen(self, connection: BatchingClient, stop: asyncio.Event) -> str:
         """Have the connection's frames written between notes of its begin and its end."""
+        code, why = 0, ""
         await self._writer.connected()
-        self.connected = True
+        self.connected, self.trouble = True, ""
         self.metrics.connected.set(1)
         self._log.info("connected", feed=self.peer.feed, line=self.peer.name)
         watch = asyncio.ensure_future(self._watch(connection, stop))
@@ -92,40 +133,57 @@ class Line:
                 ending = "closed" if code in (1000, 1001) else "dropped"
                 if watch.done() and watch.result():
                     ending = "idle"
+                why = self._hidden(closed.rcvd.reason) if closed.rcvd else _words(closed)
                 self._log.warning(
                     "disconnected", feed=self.peer.feed, line=self.peer.name, code=code,
-                    reason=closed.rcvd.reason if closed.rcvd else _words(closed), ending=ending,
+                    reason=why, ending=ending,
                 )  # fmt: skip
         finally:
             nudge.stop()
             await end(watch)
             self.connected = False
             self.metrics.connected.set(0)
+        if self._talk:
+            self._part(f"{code} {why}".strip(), self._talk.ended(opened=True, code=code))
         await self._writer.disconnected()
         return ending
 
     async def _receive(self, connection: BatchingClient, stop: asyncio.Event) -> None:
         """Write what comes, or that nothing does, one after the other until the connection ends."""
+        loop = asyncio.get_running_loop()
+        self._reading_since = loop.time()
         while True:
             frames = await connection.receive()
             if not frames:
                 await self._writer.alive()
                 continue
+            self._reading_since = None
             try:
                 await self._writer.frames(frames)
             except Unavailable as error:
-                lost = f"up to {len(frames)} frames of {self.peer.name} were not written"
+                count = len(frames) + await _unwritten(connection)
+                lost = f"up to {count} frames of {self.peer.name} were not written"
                 raise NotDrained(f"{lost}: {error}") from error
+            if self._talk:
+                self._talk.answer(connection, frames)
             await self._pressure.wait_for_room(self._writer, stop)
+            self._reading_since = loop.time()
 
     async def _watch(self, connection: BatchingClient, stop: asyncio.Event) -> bool:
         """End the connection at `stop`, or when nothing is heard; tell whether it was silence."""
         limit = self._settings.idle_timeout
-        while not await until(stop, min(1.0, limit / 4)):
+        longest = (self._talk.words.message_timeout if self._talk else None) or math.inf
+        while not await until(stop, min(1.0, limit / 4, longest / 4)):
             await self._pressure.look()
             await self._pressure.look_for_loss()
-            silence = asyncio.get_running_loop().time() - connection.heard
-            if silence > limit and not connection.reading_paused:
+            if self._talk:
+                self.metrics.refusals.set(self._talk.refusals)
+            now = asyncio.get_running_loop().time()
+            silence = now - connection.heard
+            # A connection may stand and answer pings though nothing comes any more.
+            wordless = now - self._reading_since if self._reading_since is not None else 0.0
+            if max(silence - limit, wordless - longest) > 0 and not connection.reading_paused:
+                silence = max(silence, wordless)
                 self._log.warning("silent line", line=self.peer.name, seconds=round(silence, 1))
                 connection.abort()
                 return True
@@ -133,6 +191,19 @@ class Line:
         with contextlib.suppress(Exception):
             await connection.close()
         return False
+
+    def _part(self, trouble: str, pause: float) -> None:
+        """Keep in mind why there is no connection, and for how long there shall be none."""
+        self.trouble, self._pause = trouble, pause
+        if self._talk:
+            self.metrics.refusals.set(self._talk.refusals)
+
+    def _shown(self, error: BaseException) -> str:
+        return self._hidden(_words(error))
+
+    def _hidden(self, text: str) -> str:
+        """Leave the feed's secrets out of a text."""
+        return self._talk.hide(text) if self._talk else text
 
 
 class _Nudge:
@@ -157,6 +228,16 @@ class _Nudge:
             self._connection.nudge()
             left = LEAST_WAIT
         self._timer = self._loop.call_later(max(left, 0.001), self._fire)
+
+
+async def _unwritten(connection: BatchingClient) -> int:
+    """End a connection and count what it has received that nobody has taken."""
+    connection.abort()
+    count = 0
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            count += len(await connection.receive())
+    return count
 
 
 def _words(error: BaseException) -> str:

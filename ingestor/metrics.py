@@ -16,6 +16,11 @@ BYTES = Counter("ingestor_bytes", "Bytes in those frames", LABELS)
 REJECTED = Counter("ingestor_rejected", "Frames that were not accepted", [*LABELS, "reason"])
 CONNECTED = Gauge("ingestor_connected", "1 while the line is connected, else 0", LABELS)
 ENDED = Counter("ingestor_disconnects", "Connections that ended, by how", [*LABELS, "ending"])
+REFUSALS = Gauge(
+    "ingestor_refusals",
+    "How often in a row the feed has said no, each time for a longer pause; 0 = it did not",
+    LABELS,
+)
 PAUSED = Gauge(
     "ingestor_paused", "1 while the feed is not read because the backlog is full", LABELS
 )
@@ -40,6 +45,7 @@ class LineMetrics:
         self.oversized = REJECTED.labels(feed, line, "oversized")
         self.connected = CONNECTED.labels(feed, line)
         self.ended = {ending: ENDED.labels(feed, line, ending) for ending in ENDINGS}
+        self.refusals = REFUSALS.labels(feed, line)
         self.paused = PAUSED.labels(feed, line)
         self.backlog = BACKLOG.labels(feed, line)
         self.heard = HEARD.labels(feed, line)

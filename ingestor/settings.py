@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chassis.settings import REQUIRED, WithRedis, integer, number, setting
-from relay.feeds import Peer, peers
+from chassis.settings import REQUIRED, WithEnviron, WithRedis, integer, number, setting
+from relay.feeds import FeedsFile, Peer, feeds_file, peers
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -17,6 +17,13 @@ class Settings(WithRedis):
         peers(repeatable=True),
         REQUIRED,
         "the unordered feed, ws:// or wss://; several: [feed=]url separated by spaces",
+        unless=("FEEDS_FILE", ()),
+    )
+    feeds: FeedsFile = setting(  # noqa: RUF009 - it makes a field()
+        "FEEDS_FILE",
+        WithEnviron(feeds_file),
+        "",
+        "a feeds.toml (see feeds.example.toml), in place of `INGESTOR_URL`; SIGHUP reads it again",
     )
     backlog: int = setting(
         "INGESTOR_BACKLOG",

@@ -12,15 +12,13 @@ from chassis import clock
 from chassis.redis import Link
 from relay import keys, raw
 from relay.feeds import Peer
+from relay.frames.reader import LARGEST_FRAME
 from relay.messages import Reject
 from relay.rejected import park
 
 from .backlog import Backlog
 from .listening import Listening
 from .metrics import LineMetrics
-
-LARGEST_FRAME = 1024 * 1024
-"""Bytes; larger frames are rejected and only their beginning is kept."""
 
 UNREAD = 1000
 """Signs of life that may lie in `raw` unread: where nobody reads, nobody needs more."""
@@ -29,8 +27,12 @@ UNREAD = 1000
 class Writer:
     """The pen of one line; all but `alive` are written however long Redis takes."""
 
-    def __init__(self, link: Link, peer: Peer, backlog: Backlog, metrics: LineMetrics) -> None:
-        """Prepare to write what `peer` sends, counting it in `backlog`."""
+    def __init__(
+        self, link: Link, peer: Peer, backlog: Backlog, metrics: LineMetrics,
+        largest: int = LARGEST_FRAME,
+    ) -> None:  # fmt: skip
+        """Prepare to write what `peer` sends; frames above `largest` bytes are rejected."""
+        self._largest = largest
         self._link = link
         self._peer = peer
         self._raw = keys.raw(peer.feed)
@@ -76,14 +78,15 @@ class Writer:
         """Write frames, just received, as few entries."""
         received = clock.wall_us()
         listened = self._listening.entry(clock.monotonic(), frames=True)
-        if any(len(frame) > LARGEST_FRAME for frame in frames):
+        if any(len(frame) > self._largest for frame in frames):
             frames = await self._without_oversized(frames)
         metrics = self._metrics
         for batch in raw.batches(frames):
             values = raw.pack_batch(received, self._peer.name, self._connection, listened, batch)
-            await self._append(values, len(batch))
+            size = sum(map(len, batch))
+            await self._append(values, len(batch), size)
             metrics.frames.inc(len(batch))
-            metrics.bytes.inc(sum(map(len, batch)))
+            metrics.bytes.inc(size)
             metrics.batch.observe(len(batch))
         metrics.heard.set(received / 1e6)
 
@@ -96,9 +99,10 @@ class Writer:
             clock.wall_us(), self._peer.name, self._connection, listened, event
         )  # fmt: skip
 
-    async def _append(self, values: list[Any], frames: int) -> None:
+    async def _append(self, values: list[Any], frames: int, size: int = 0) -> None:
         """Add an entry to `raw`. A lost reply may write it twice: the orderer drops repeats."""
-        self._backlog.wrote(await self._link.patiently(lambda: self._add(values)), frames)
+        entry = await self._link.patiently(lambda: self._add(values))
+        self._backlog.wrote(entry, frames, size)
 
     async def _add(self, values: list[Any]) -> bytes:
         began = clock.monotonic()
@@ -108,8 +112,9 @@ class Writer:
 
     async def _without_oversized(self, frames: list[bytes]) -> list[bytes]:
         """Park the frames that are too large; returns the others."""
-        large = [frame for frame in frames if len(frame) > LARGEST_FRAME]
+        large = [frame for frame in frames if len(frame) > self._largest]
         self._metrics.oversized.inc(len(large))
         rejects = [Reject("oversized", self._peer.name, frame) for frame in large]
-        await self._link.patiently(lambda: park(self._link, self._peer.feed, rejects))
-        return [frame for frame in frames if len(frame) <= LARGEST_FRAME]
+        feed = self._peer.feed
+        await self._link.patiently(lambda: park(self._link, feed, feed, rejects))
+        return [frame for frame in frames if len(frame) <= self._largest]

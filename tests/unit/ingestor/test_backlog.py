@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestor.backlog import Backlog, unsent
+from ingestor.backlog import Backlog
 
 
 @settings(deadline=None, derandomize=True)
@@ -71,38 +70,3 @@ def test_what_is_lost_does_not_wait() -> None:
     assert (backlog.waiting, backlog.oldest) == (4, b"11-0")
     backlog.lost(None)
     assert backlog.waiting == 0
-
-
-def test_what_is_written_adds_up_while_a_sink_is_in_an_older_epoch() -> None:
-    """Epochs that a sink has not come to would not count, or still count when it is through."""
-    backlog = Backlog()
-    backlog.wrote(b"1-0", 5)
-    backlog.sent(10, older=False)
-    backlog.wrote(b"2-0", 5)
-    backlog.seen(b"2-0")
-    assert backlog.waiting == 10
-    backlog.sent(1, older=True)
-    assert backlog.waiting == 20
-    backlog.wrote(b"3-0", 7)
-    backlog.seen(b"3-0")
-    backlog.sent(0, older=True)
-    assert backlog.waiting == 27
-    backlog.sent(3, older=False)
-    assert backlog.waiting == 3
-
-
-@pytest.mark.parametrize(
-    ("epoch", "following", "after", "expected"),
-    [
-        (b"1", b"100", b"1-99", 0),
-        (b"1", b"100", b"1-49", 50),
-        (b"1", b"100", b"1-120", 0),
-        (b"2", b"100", b"1-49", 0),
-        (b"1", b"100", None, 0),
-        (b"1", b"", b"1-49", 0),
-        (b"12", b"%d" % 2**63, b"12-%d" % (2**63 - 11), 10),
-    ],
-)
-def test_unsent(epoch: bytes, following: bytes, after: bytes | None, expected: int) -> None:
-    """The feed would be held back by messages that are not there, or not at all."""
-    assert unsent(epoch, following, after) == expected

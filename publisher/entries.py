@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from relay.entry import position
-from relay.ordered import Entry, first_id
+from relay import ordered
+from relay.ordered import Entry, Span
 
 
-def fitting(entries: list[Entry], written: bytes | None) -> list[Entry]:
-    """Take the entries that may follow `written` on one connection: same numbering, higher ids."""
-    before = None if written is None else position(written)
-    for at, (entry, values) in enumerate(entries):
-        here = position(entry)
-        if before is not None and (here[0] != before[0] or first_id(values) <= before[1]):
-            return entries[:at]
-        before = here
-    return entries
+def fitting(entries: list[Entry], written: dict[bytes, Span]) -> list[Span]:
+    """Take the entries that may follow on one connection: higher ids of the same numberings.
+
+    `written` has what went out last of each sequence. Where each key has an order of its own, a
+    new numbering of one is nothing that the others must know of.
+    """
+    spans: list[Span] = []
+    last = dict(written)
+    for entry, values in entries:
+        span = ordered.span(entry, values)
+        before = last.get(span.of)
+        if before is not None:
+            same = span.epoch == before.epoch
+            if span.first <= before.last if same else not span.of:
+                break
+        spans.append(span)
+        last[span.of] = span
+    return spans
 
 
 def batches(entries: list[Entry], limit: int) -> Iterator[list[Entry]]:

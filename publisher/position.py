@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from chassis.redis import Link, pairs
+from importlib import resources
+
+from chassis.lease import Lease
+from chassis.redis import Link, Script, pairs
 from relay import keys
 from relay.entry import START
+
+_SAVE = Script(resources.files(__package__).joinpath("save.lua").read_text())
+
+
+class Superseded(Exception):
+    """Another publisher has the sink."""
 
 
 class Position:
     """Where a sink stands; all methods raise what the link raises."""
 
-    def __init__(self, link: Link, feed: str, sink: str) -> None:
-        """Describe the position of `sink`; `load` it before anything else."""
+    def __init__(self, link: Link, lane: str, feed: str, sink: str, lease: Lease) -> None:
+        """Describe the position of a feed's `sink`; `load` it before anything else."""
+        self.fence = ""
+        """Value of the lease when it was loaded; under a later one, another may have saved."""
         self.confirmed = START
         """The last entry that is confirmed."""
+        self.serial: int | None = None
+        """Serial of the last message that is; None: not known."""
         self._link = link
-        self._key = keys.sink(feed, sink)
-        self._order = keys.order(feed)
+        self._key = keys.sink(lane, feed, sink)
+        self._order = keys.order(lane)
+        self._lease = lease
         self._incarnation: bytes | None = None
 
     async def load(self) -> bool:
@@ -24,11 +38,14 @@ class Position:
 
         The position then is before the first entry.
         """
+        self.fence = self._lease.value
         stored = pairs(await self._link.send("HGETALL", self._key))
         self._incarnation = await self._current()
         known = stored.get(keys.SINK_INCARNATION)
         lost = known is not None and known != self._incarnation
         self.confirmed = START if lost else stored.get(keys.SINK_POSITION, START)
+        serial = stored.get(keys.SINK_SERIAL, b"")
+        self.serial = int(serial) if serial and not lost else None
         return not lost
 
     async def lost(self) -> bool:
@@ -38,15 +55,25 @@ class Position:
             self._incarnation = current
         return current != self._incarnation
 
-    async def save(self, confirmed: bytes) -> None:
-        """Advance to the entry `confirmed`."""
+    async def save(self, confirmed: bytes, serial: int | None) -> None:
+        """Advance to the entry `confirmed`, whose last message has the `serial`.
+
+        Raises Superseded if that is another's to do.
+        """
         if self._incarnation is None:
             self._incarnation = await self._current()
-        values: list[bytes] = [keys.SINK_POSITION, confirmed]
-        if self._incarnation is not None:
-            values += [keys.SINK_INCARNATION, self._incarnation]
-        await self._link.send("HSET", self._key, *values)
-        self.confirmed = confirmed
+        saved = await self._link.send(
+            *_SAVE(
+                keys=[self._lease.key, self._key],
+                args=[
+                    self.fence, confirmed, "" if serial is None else serial,
+                    self._incarnation or "",
+                ],
+            )
+        )  # fmt: skip
+        if not saved:
+            raise Superseded
+        self.confirmed, self.serial = confirmed, serial
 
     async def forget(self) -> None:
         """Drop the position, which belongs to a numbering that Redis lost."""

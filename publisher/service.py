@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from chassis import logs, ops, websocket
 from chassis.lease import Lease, instance_name
 from chassis.redis import Link
 from chassis.shares import Shares
+from relay import keys, lanes
+from relay.allowance import Allowance
 from relay.feeds import Peer
 
 from .settings import Settings
 from .sink import Dial, Sink
 
 log = logs.get("publisher")
+
+
+class Supply(NamedTuple):
+    """A sink, and the lane that carries its feed."""
+
+    lane: str
+    peer: Peer
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The lane, and the role in it."""
+        return self.lane, keys.sink_role(self.lane, self.peer.feed, self.peer.name)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -40,17 +54,22 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 def share(
     link: Link, settings: Settings, supplied: dict[Peer, Sink], *, dial: Dial = websocket.dial
-) -> Shares[Peer]:
+) -> Shares[Supply]:
     """Supply this replica's fair share of the sinks; they stand in `supplied` meanwhile."""
+    allowance, endpoints = Allowance(link, log), settings.endpoints
 
-    async def find() -> list[Peer]:
-        return list(settings.sinks)
+    async def find() -> list[Supply]:
+        # Until its feed is known, a sink waits at what would be a lane of the feed's own.
+        table = await lanes.known(link)
+        return [Supply(table.get(peer.feed, peer.feed), peer) for peer in endpoints]
 
-    async def supply(peer: Peer, lease: Lease, stopped: asyncio.Event) -> None:
-        others = [
-            other.name for other in settings.sinks if other.feed == peer.feed and other != peer
-        ]
-        supplied[peer] = Sink(link, peer, others, lease, settings, log, dial=dial)
+    async def supply(piece: Supply, lease: Lease, stopped: asyncio.Event) -> None:
+        lane, peer = piece
+        others = [other.name for other in endpoints if other.feed == peer.feed and other != peer]
+        words = endpoints[peer]
+        supplied[peer] = Sink(
+            link, peer, lane, others, lease, settings, allowance, log, words=words, dial=dial
+        )
         try:
             await supplied[peer].run(stopped)
         finally:
@@ -63,6 +82,6 @@ def share(
         settings.lease_ttl,
         log,
         find=find,
-        name=lambda peer: (peer.feed, f"sink:{peer.name}"),
+        name=lambda piece: piece.place,
         do=supply,
     )

@@ -12,11 +12,11 @@ from chassis.logs import Log
 from chassis.redis import Link
 from chassis.tasks import first, until
 from relay import keys, ordered
-from relay.entry import position
 from relay.feeds import Peer
-from relay.ordered import Entry
+from relay.ordered import Entry, Span
 from relay.reading import ReadSize
 
+from .contiguity import Contiguity
 from .entries import batches, fitting
 from .meter import Meter
 from .metrics import SinkMetrics
@@ -29,7 +29,10 @@ READ_MESSAGES = 2000
 """Messages to read and write at a time, roughly."""
 
 CONFIRM_EVERY = 0.02
-"""Seconds between pings while messages flow."""
+"""Seconds between questions while messages flow; where much is on its way, there is no pause."""
+
+DISCARD_EVERY = 0.05
+"""Seconds between two times that what an endpoint says is dropped."""
 
 KEEP_ALIVE = 20.0
 """Seconds between pings while nothing flows."""
@@ -74,6 +77,7 @@ class Session:
         self,
         connection: Connection,
         peer: Peer,
+        lane: str,
         stop: asyncio.Event,
         *,
         link: Link,
@@ -97,12 +101,16 @@ class Session:
         self._metrics = metrics
         self._log = log
         self._at_most_once = settings.delivery == AT_MOST_ONCE
-        self._ordered = keys.ordered(peer.feed)
+        self._ordered = keys.ordered(lane)
+        self._contiguity = Contiguity(position.serial)
+        self._serials: dict[bytes, int | None] = {}
+        """Of entries that are on their way, the serial of the last message."""
         self._read_size = ReadSize(READ_MESSAGES)
         self._window = Window(settings.stuck_timeout)
         self._ending = ""  # once no more messages are going to be sent: why
         self._drained = asyncio.Event()  # then, once all are confirmed and that is saved
         self._moved = asyncio.Event()  # when something is sent or confirmed
+        self._much = asyncio.Event()  # when so much is on its way that to wait would hold it up
         self._confirmed: Confirmed | None = None
         self._answered = asyncio.Event()  # when that is what the last question was answered with
         connection.on_pong = self._on_pong
@@ -130,9 +138,14 @@ class Session:
             await until(self._drained, LAST_CONFIRMATION)
 
     async def _discard(self) -> None:
-        """Read and drop what the endpoint says, so that its pongs come through."""
+        """Drop what the endpoint says, so that its pongs come through.
+
+        Its pongs are heard at once; but who talks without end fills the connection's inbox, and is
+        then not read until the next time. Otherwise it would have the process to itself.
+        """
         while True:
             await self._connection.receive()
+            await asyncio.sleep(DISCARD_EVERY)
 
     # Messages out ----------------------------------------------------------------------------
 
@@ -143,23 +156,38 @@ class Session:
         makes go back.
         """
         cursor = self._position.confirmed
-        written: bytes | None = None
+        written: dict[bytes, Span] = {}
         while not self._stop.is_set():
             entries = await self._read(cursor)
-            same = fitting(entries, written)
+            spans = fitting(entries, written)
+            for span in spans:
+                if missing := self._contiguity.missing(span):
+                    self._sound_the_alarm(span, missing)
+            same = entries[: len(spans)]
+            for (entry, _), span in zip(same, spans, strict=True):
+                self._serials[entry] = span.serial
             for batch in batches(same, self._window.slice):
                 if not await self._room() or not await self._write(batch):
                     break
-                cursor = written = batch[-1][0]
+                cursor = batch[-1][0]
             else:
+                written.update((span.of, span) for span in spans)
                 if len(same) < len(entries):
-                    odd = entries[len(same)][0]
-                    if position(odd)[0] == position(cursor)[0]:
+                    odd = ordered.span(*entries[len(same)])
+                    if odd.of in written and odd.epoch == written[odd.of].epoch:
                         self._log.warning(
-                            "Redis went back", sink=self._peer.name, entry=odd.decode()
-                        )
+                            "Redis went back", sink=self._peer.name,
+                            entry=entries[len(same)][0].decode(),
+                        )  # fmt: skip
                     return "epoch"
         return "stopped"
+
+    def _sound_the_alarm(self, span: Span, missing: int) -> None:
+        self._metrics.data_loss.inc()
+        self._log.error(
+            "messages are gone that were not sent", feed=self._peer.feed, sink=self._peer.name,
+            messages=missing, epoch=span.epoch, before=span.first,
+        )  # fmt: skip
 
     async def _read(self, cursor: bytes) -> list[Entry]:
         """Read the next entries after `cursor`; wait a moment for them."""
@@ -197,13 +225,13 @@ class Session:
         for _, values in entries:
             messages += ordered.messages(values)
         last, total = entries[-1][0], len(messages)
+        size = sum(map(len, messages)) + 8 * total
         if self._at_most_once:
             fence = self._lease.value
-            await self._save(last, total)
+            await self._save(last, total, size)
             # If that took long, another may have had the lease, and have sent these.
             if not await self._room(begun=True) or self._lease.value != fence:
                 return False
-        size = sum(map(len, messages)) + 8 * total
         at = 0
         while at < total:
             if at and not await self._room(begun=True):
@@ -219,6 +247,8 @@ class Session:
             # No drain(): the window bounds what may wait here, and pongs tell whether it moves.
             self._connection.write(part, ping)
             self._moved.set()
+            if self._window.filling:
+                self._much.set()
             self._meter.count(len(part))
             self._metrics.unconfirmed.set(self._window.messages)
         self._meter.observe(entries)
@@ -241,8 +271,9 @@ class Session:
             if now - looked >= LOOK_EVERY:
                 await self._link.attempt(self._upkeep.look)
                 looked = now
-            if not self._ending:
-                await asyncio.sleep(CONFIRM_EVERY)
+            self._much.clear()
+            if not self._ending and not self._window.filling:
+                await until(self._much, CONFIRM_EVERY)
 
     async def _confirm(self) -> None:
         """Ask, wait for the answer, save what it confirms; raises Stuck when none comes."""
@@ -256,7 +287,7 @@ class Session:
         if confirmed is None or not confirmed.sent:
             return
         if confirmed.entry and not self._at_most_once:
-            await self._save(confirmed.entry, confirmed.advance)
+            await self._save(confirmed.entry, confirmed.advance, confirmed.size)
         now = clock.monotonic()
         for part in confirmed.sent:
             self._metrics.round_trip.observe(now - part.when, part.messages)
@@ -270,9 +301,14 @@ class Session:
             self._answered.set()
             self._moved.set()
 
-    async def _save(self, entry: bytes, messages: int) -> None:
+    async def _save(self, entry: bytes, messages: int, size: int) -> None:
         """Save a position, however long Redis takes."""
-        await self._link.patiently(lambda: self._upkeep.advance(entry, messages))
+        serial = self._serials.get(entry)
+        for before in list(self._serials) if entry in self._serials else ():
+            del self._serials[before]
+            if before == entry:
+                break
+        await self._link.patiently(lambda: self._upkeep.advance(entry, serial, messages, size))
 
     async def _wait_for_a_move(self) -> None:
         """Wait until something was sent or confirmed, for a moment at most."""

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from chassis.settings import REQUIRED, WithRedis, integer, number, one_of, setting
-from relay.feeds import Peer, peers
+from chassis.settings import (
+    REQUIRED,
+    WithEnviron,
+    WithRedis,
+    integer,
+    number,
+    one_of,
+    setting,
+)
+from relay.feedfile import Endpoint, Feed, FeedFileError, load
+from relay.feeds import Peer, peers, sink
 
 AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"
+
+
+NOT_YET = (
+    "message", "rate", "ack", "max_in_flight", "ping_message", "replies", "credentials",
+    "message_timeout",
+)  # fmt: skip
+"""Words of an endpoint that nothing is done about yet."""
+
+
+def feeds(file: str, environ: Mapping[str, str]) -> Mapping[str, Feed]:
+    """Read endpoints from the file of this name, none from none; raises FeedFileError."""
+    found = load(file, environ, feeds=False) if file else {}
+    mistakes = [
+        f"{file}: [feed.{feed.name}.endpoint.{words.name}] {word}: the publisher cannot do that yet"
+        for feed in found.values()
+        for words in feed.endpoints
+        for word in NOT_YET
+        if getattr(words, word)
+    ]
+    if mistakes:
+        raise FeedFileError(mistakes)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -20,12 +52,19 @@ class Settings(WithRedis):
         peers(repeatable=False),
         REQUIRED,
         "the ordered endpoint, ws:// or wss://; several: [feed=]url separated by spaces",
+        unless=("FEEDS_FILE", ()),
+    )
+    feeds: Mapping[str, Feed] = setting(
+        "FEEDS_FILE",
+        WithEnviron(feeds),
+        "",
+        "a feeds.toml (see feeds.example.toml), in place of `PUBLISHER_URL`",
     )
     retain: int = setting(
         "PUBLISHER_RETAIN",
         integer(0, 1_000_000_000),
         "100000",
-        "messages kept in `ordered` behind the slowest sink; also tells replays from restarts",
+        "messages kept in `ordered` behind the slowest sink",
     )
     delivery: str = setting(
         "PUBLISHER_DELIVERY",
@@ -39,3 +78,10 @@ class Settings(WithRedis):
         "20",
         "seconds without a sign that the endpoint reads, after which it is dropped",
     )
+
+    @property
+    def endpoints(self) -> Mapping[Peer, Endpoint | None]:
+        """Where to send, and what a file says of each."""
+        return dict.fromkeys(self.sinks) | {
+            sink(feed, words): words for feed in self.feeds.values() for words in feed.endpoints
+        }

@@ -46,6 +46,8 @@ class Confirmed(NamedTuple):
     """The last entry that is confirmed as a whole, empty if there is no further one."""
     advance: int
     """Messages from the last such entry before to this one."""
+    size: int
+    """Their bytes."""
     sent: list[Sent]
 
 
@@ -74,6 +76,7 @@ class Window:
         self._upto = 0  # how many of `_sent` it confirms
         self._deadline = math.inf
         self._partial = 0  # messages confirmed of an entry that is not confirmed as a whole
+        self._partial_size = 0  # and their bytes
 
     @property
     def slice(self) -> int:
@@ -84,6 +87,11 @@ class Window:
     def full(self) -> bool:
         """Whether no more may be sent for now."""
         return self.flight >= self.size
+
+    @property
+    def filling(self) -> bool:
+        """Whether so much is on its way that it may be full before a pong comes."""
+        return self.flight >= self.size // 4
 
     @property
     def asking(self) -> bool:
@@ -138,14 +146,16 @@ class Window:
         size = sum(part.size for part in sent)
         self._adapt(now - self._asked, size)
         self.flight -= size
-        entry, advance = b"", 0
+        entry, advance, size = b"", 0, 0
         for part in sent:
             self.messages -= part.messages
             self._partial += part.messages
+            self._partial_size += part.size
             if part.entry:
                 entry, advance, self._partial = part.entry, advance + self._partial, 0
+                size, self._partial_size = size + self._partial_size, 0
         self._asking, self._deadline = 0, math.inf
-        return Confirmed(entry, advance, sent)
+        return Confirmed(entry, advance, size, sent)
 
     def _adapt(self, took: float, size: int) -> None:
         """Adapt the window to how long `size` bytes took to be confirmed."""

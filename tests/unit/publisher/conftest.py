@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from chassis import logs
+from chassis.lease import Lease
 from chassis.redis import Link
 from relay import keys
-from tests.support import servers
 from tests.support.servers import Server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Valkey for all tests here."""
-    program = servers.binary("valkey")
-    assert program is not None
-    running = Server(program, tmp_path_factory.mktemp("valkey"))
-    yield running
-    running.close()
 
 
 @pytest.fixture
@@ -31,3 +21,11 @@ async def link(server: Server) -> AsyncIterator[Link]:
     await link.send("HSET", keys.order("x"), keys.ORDER_INCARNATION, "abc")
     yield link
     await link.close()
+
+
+@pytest.fixture
+async def lease(link: Link) -> Lease:
+    """The lease on the sink `s`, which is held."""
+    lease = Lease(link, "x", "sink:s", "me", 60.0)
+    assert await lease.acquire()
+    return lease

@@ -6,27 +6,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publisher.retention import MARKS, Retention
+from publisher.retention import COARSEST, MARKS, Retention
 from relay.entry import START, position
 from relay.ordered import Entry, entry_id, pack
+
+PLENTY = 1 << 40
+"""Bytes, more than there are."""
 
 
 def entry(last: int, messages: int) -> Entry:
     """Make the entry that ends with the id `last`."""
-    values = pack(last - messages + 1, [b"x"] * messages, [(1, messages)])
+    values = pack("", last - messages + 1, [b"x"] * messages, [(1, messages)], 1, last)
     return entry_id(1, last).encode(), [b"%d" % v if isinstance(v, int) else v for v in values]
 
 
 def test_nothing_is_trimmed_before_the_first_confirmation() -> None:
     """A sink that has never been connected would find its messages gone."""
-    assert Retention(0, START).trimmable is None
+    assert Retention(0, START).trimmable(PLENTY) is None
 
 
 def test_nothing_kept_is_all_trimmed() -> None:
     """Messages would be kept that nobody asked for."""
     retention = Retention(0, START)
-    retention.advance(b"1-5", 5)
-    assert retention.trimmable == b"1-5"
+    retention.advance(b"1-5", 5, 50)
+    assert retention.trimmable(PLENTY) == b"1-5"
 
 
 @pytest.mark.parametrize("retain", [10, 640, 100_000])
@@ -34,16 +37,35 @@ def test_less_than_is_kept_stays(retain: int) -> None:
     """What tells a replay from a restart would be gone."""
     retention = Retention(retain, START)
     for last in range(5, retain, 5):
-        retention.advance(b"1-%d" % last, 5)
-        assert retention.trimmable is None
+        retention.advance(b"1-%d" % last, 5, 50)
+        assert retention.trimmable(PLENTY) is None
 
 
 def test_counting_back_ends() -> None:
     """At each start the whole stream would be read."""
     retention = Retention(100, b"1-500")
-    assert retention.count_back([entry(last, 10) for last in range(500, 410, -10)])
-    assert not retention.count_back([entry(last, 10) for last in range(410, 0, -10)])
-    assert retention.trimmable == b"1-400"
+    assert retention.count_back([entry(last, 10) for last in range(500, 410, -10)], PLENTY)
+    assert not retention.count_back([entry(last, 10) for last in range(410, 0, -10)], PLENTY)
+    assert retention.trimmable(PLENTY) == b"1-400"
+
+
+def test_few_large_messages_are_not_kept() -> None:
+    """Redis would be full of what is delivered, long before there are enough messages of it."""
+    retention = Retention(1000, START)
+    for last in range(1, 101):
+        retention.advance(b"1-%d" % last, 1, COARSEST)
+    assert retention.trimmable(PLENTY) is None
+    assert retention.trimmable(10 * COARSEST) == b"1-90"
+    assert retention.trimmable(0) == b"1-100"
+
+
+def test_counting_back_ends_where_bytes_do() -> None:
+    """At each start more would be read than is ever kept."""
+    retention = Retention(10**6, b"1-500")
+    size = sum(map(len, entry(500, 10)[1]))
+    entries = [entry(last, 10) for last in range(500, 0, -10)]
+    assert not retention.count_back(entries, 20 * size)
+    assert position(retention.trimmable(20 * size) or b"")[1] >= 290
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
@@ -67,14 +89,14 @@ def test_trims_all_that_it_may_and_nothing_else(
     at = min(start, len(stream))
     retention = Retention(retain, stream[at - 1][0] if at else START)
     back = stream[:at][::-1]
-    while back and retention.count_back(back[:chunk]):
+    while back and retention.count_back(back[:chunk], PLENTY):
         back = back[chunk:]
     step = max(1, retain // MARKS)
     largest = max([1, *sizes])
 
     def check() -> None:
         confirmed = ends[at - 1] if at else 0
-        trimmable = retention.trimmable
+        trimmable = retention.trimmable(PLENTY)
         if trimmable is None:
             # One confirmation is the least distance between marks, and the start has none.
             assert confirmed < retain + step + widest or not at
@@ -93,5 +115,5 @@ def test_trims_all_that_it_may_and_nothing_else(
         messages = sum(sizes[at : at + stride])
         at += stride
         widest = max(widest, messages + largest)
-        retention.advance(stream[at - 1][0], messages)
+        retention.advance(stream[at - 1][0], messages, 10 * messages)
         check()

@@ -22,6 +22,7 @@ from publisher.settings import Settings
 from publisher.upkeep import Upkeep
 from publisher.window import LEAST_WINDOW
 from relay import keys
+from relay.allowance import Allowance
 from relay.entry import START
 from relay.feeds import Peer
 from tests.support.peers import DEADLINE
@@ -71,7 +72,7 @@ class Sending:
     """A session under way."""
 
     def __init__(self, link: Link, lease: Lease, wire: Wire, stuck_timeout: float) -> None:
-        position = Position(link, "x", "s")
+        position = Position(link, "x", "x", "s", lease)
         metrics = SinkMetrics("x", "s")
         environ = {"PUBLISHER_URL": PEER.url, "PUBLISHER_STUCK_TIMEOUT": str(stuck_timeout)}
         settings = load(Settings, "publisher", environ)
@@ -81,17 +82,32 @@ class Sending:
         made = Session(
             wire,
             PEER,
+            "x",
             self.stop,
             link=link,
             lease=lease,
             position=position,
-            upkeep=Upkeep(link, "x", position, [], settings.retain, metrics),
+            upkeep=Upkeep(
+                link,
+                "x",
+                "x",
+                position,
+                lease,
+                [],
+                settings.retain,
+                Allowance(link, logs.get("publisher")),
+                metrics,
+            ),
             meter=Meter(metrics, logs.get("publisher"), "s"),
             metrics=metrics,
             settings=settings,
             log=logs.get("publisher"),
         )
-        self.ended = asyncio.ensure_future(made.run())
+        self.ended = asyncio.ensure_future(self._run(made))
+
+    async def _run(self, session: Session) -> str:
+        await self.position.load()
+        return await session.run()
 
     async def sent(self, count: int) -> None:
         """Wait until so many messages were written."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import resource
 from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from chassis import hosts
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -49,18 +48,28 @@ def places(wanted: int) -> int:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return wanted
-    return max(1, min(wanted, files - max(64, files // 8)))
+    return max(1, min(wanted, files - _reserve(files)))
+
+
+def strangers() -> int:
+    """Tell how many may have connected and not yet said what they want: half of the rest."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1000 if files == resource.RLIM_INFINITY else min(1000, _reserve(files) // 2)
+
+
+def _reserve(files: int) -> int:
+    return max(64, files // 8)
 
 
 def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str]) -> bool:
     """Tell whether a page of `origin` may connect to `host`.
 
     What is no web page sends no origin and may: the check protects people whose browser was
-    led astray, not the server.
+    led astray, not the server. A page from the same host may, if that is a name of this process.
     """
     if origin is None or "*" in allowed or origin.lower() in allowed:
         return True
-    if "same" not in allowed or host is None:
+    if "same" not in allowed or host is None or not hosts.expected(host):
         return False
     try:
         page = urlsplit(origin)
@@ -69,26 +78,8 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
         return (
             default is not None
             and page.hostname is not None
+            and not (page.path or page.query or page.fragment or "@" in page.netloc)
             and (page.hostname, page.port or default) == (here.hostname, here.port or default)
         )
     except ValueError:
         return False
-
-
-def client_address(peer: str, forwarded: str | None, proxies: Sequence[Network]) -> str:
-    """Tell who a connection comes from, believing `X-Forwarded-For` as far as proxies wrote it."""
-    hops = [hop.strip() for hop in (forwarded or "").split(",") if hop.strip()]
-    address = peer
-    while hops and _within(address, proxies):
-        address = hops.pop()
-    return address
-
-
-def _within(address: str, networks: Sequence[Network]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in network for network in networks)

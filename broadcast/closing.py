@@ -36,11 +36,12 @@ SLOW = CloseReason("slow")
 PROTOCOL = CloseReason("protocol", 1002, "This is not the WebSocket protocol.")
 ENCODING = CloseReason("encoding", 1007, "A text message must be valid UTF-8.")
 FLOOD = CloseReason("flood", 1008, "Far too many messages.", (5_000, 15_000))
+UNFINISHED = CloseReason("unfinished", 1008, "A message took too long to come.", (100, 1_000))
 TOO_BIG = CloseReason("too_big", 1009, "The message is far too big.")
 BUG = CloseReason("bug", 1011, "Something went wrong on the server.", (1_000, 10_000))
 RESTART = CloseReason("restart", 1012, "The server restarts; please come back.", (500, 5_000))
 
-COMMON = (LEFT, LOST, SLOW, PROTOCOL, ENCODING, FLOOD, TOO_BIG, BUG, RESTART)
+COMMON = (LEFT, LOST, SLOW, PROTOCOL, ENCODING, FLOOD, UNFINISHED, TOO_BIG, BUG, RESTART)
 """The reasons that every service has."""
 
 BY_CODE = {reason.code: reason for reason in (PROTOCOL, ENCODING, TOO_BIG, BUG)}

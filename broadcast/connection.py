@@ -6,12 +6,13 @@ mostly does is to write one frame to everybody.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
-from websockets.protocol import OPEN
+from websockets.protocol import CONNECTING, OPEN
 
 from chassis.websocket import BatchingServer
 
@@ -25,6 +26,21 @@ STALLED = 10.0
 
 SEND_BUFFER = 64 * 1024
 """Bytes of the kernel's own buffer: without a limit it would hide a client that does not read."""
+
+UNFINISHED = 32 * 1024 * 1024
+"""Bytes of unfinished messages, and of finished ones that wait, of all connections together."""
+
+MODEST = 4 * 1024
+"""Bytes up to which a connection may have such a message although there is no more room."""
+
+UNSENT = 128 * 1024 * 1024
+"""Bytes that the kernel has not taken of all connections together."""
+
+HANDSHAKE = 64 * 1024
+"""Bytes of a request at most; proxies that put sessions into cookies make it 20 KiB long."""
+
+DAWDLING = 10.0
+"""Seconds that a message may take to come."""
 
 HOPELESS = 128 * 1024
 """Bytes not taken by the kernel behind which a close frame would come too late."""
@@ -45,10 +61,19 @@ class Connection(BatchingServer):
     EXTRA_RATE = 100.0
     EXTRA_BURST = 2_000.0
 
+    strangers: ClassVar[dict[Connection, float]] = {}
+    """Those that have not finished their handshake, and since when; the oldest first."""
+
+    waiting = 0
+    """Bytes of messages that are unfinished, or wait to be taken, of all connections."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.written = 0
         """Bytes of frames that were written, control frames left out."""
+        self._asked = 0
+        self._counted = 0
+        self._unfinished_since: float | None = None
         self._taken = 0
         self._stalled_since = 0.0
         self.pinged = 0.0
@@ -68,7 +93,35 @@ class Connection(BatchingServer):
         Raises ConnectionClosed once the connection is closed and all has been taken.
         """
         received = await self.receive()
+        self._count()
         return [Message(data, place in self.binary) for place, data in enumerate(received)]
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in, unless they are too many with all that others have not finished."""
+        if self.protocol.state is CONNECTING:
+            self._asked += len(data)
+            if self._asked > HANDSHAKE:
+                self.abort()
+                return
+        super().data_received(data)
+        if not self.unfinished or self._inbox:
+            self._unfinished_since = None
+        if self.unfinished and self._unfinished_since is None:
+            self._unfinished_since = self.heard
+        if self._count() > MODEST and Connection.waiting > UNFINISHED:
+            self.cut(FLOOD)
+
+    def _count(self) -> int:
+        """Count what waits here into what waits in all."""
+        size = self.unfinished + self._inbox_bytes
+        Connection.waiting += size - self._counted
+        self._counted = size
+        return size
+
+    def dawdles(self, now: float) -> bool:
+        """Tell whether a message has taken too long to come; ask every second or so."""
+        since = self._unfinished_since
+        return since is not None and now - since >= DAWDLING and not self.reading_paused
 
     def flooded(self) -> None:
         """Note why a client is dropped that sends too many control frames or fragments."""
@@ -76,9 +129,17 @@ class Connection(BatchingServer):
             self.ending = FLOOD
         super().flooded()
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, as a stranger."""
+        super().connection_made(transport)
+        Connection.strangers[self] = self.loop.time()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who wants to know that the connection is gone."""
         super().connection_lost(exc)
+        Connection.strangers.pop(self, None)
+        Connection.waiting -= self._counted
+        self._counted = 0
         if self.on_lost is not None:
             self.on_lost()
 

@@ -11,13 +11,22 @@ from prometheus_client import Counter
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
+from chassis import clock, hosts, http
 from chassis.http import respond_json
+from chassis.logs import Log
 
-from .admission import Admission, Network, client_address, origin_allowed, places
+from .admission import Admission, origin_allowed, places
 from .connection import Connection
+from .proxies import Network, Proxies, client_address
 
 REFUSALS = ("origin", "path", "connections", "address")
 """Why a handshake may be refused: the reasons that `refused` is counted under."""
+
+TELL_EVERY = 60.0
+"""Seconds for which nothing more is logged of pages that may not connect."""
+
+SHOWN = 200
+"""Characters shown of what such a page says where it is from."""
 
 
 class Rules(Protocol):
@@ -36,7 +45,7 @@ class Rules(Protocol):
         """How many of them may come from one address."""
 
     @property
-    def proxies(self) -> Sequence[Network]:
+    def proxies(self) -> Sequence[Network | str]:
         """Who is believed about where a connection comes from."""
 
 
@@ -49,6 +58,7 @@ class Handshake:
         answer: Callable[[str], Response],
         refused: Counter,
         rules: Rules,
+        log: Log,
     ) -> None:
         """Accept connections to `paths`, each with the bytes that a message there may have at most.
 
@@ -59,6 +69,9 @@ class Handshake:
         self._answer = answer
         self._refused = refused
         self._rules = rules
+        self._log = log
+        self._told = -TELL_EVERY
+        self.proxies = Proxies(rules.proxies)
         self.wanted = rules.connections
         self.places = places(rules.connections)
         """Connections that there may be at a time."""
@@ -72,16 +85,17 @@ class Handshake:
         path = unquote(request.path.partition("?")[0])
         headers = request.headers
         if "websocket" not in ",".join(headers.get_all("Upgrade")).lower():
-            return self._answer(path)
+            return http.refusal(request) or http.suited(request, self._answer(path))
         if path not in self._paths:
             return self._refuse("path")
-        origin, host = (",".join(headers.get_all(name)) for name in ("Origin", "Host"))
+        origin, host = ",".join(headers.get_all("Origin")), http.host(request)
         if not origin_allowed(origin or None, host or None, self._rules.origins):
+            self._tell(origin, host)
             return self._refuse("origin")
         address = client_address(
             str((connection.remote_address or ("",))[0]),
             ",".join(headers.get_all("X-Forwarded-For")),
-            self._rules.proxies,
+            self.proxies,
         )
         reason = self._admission.enter(address)
         if reason is not None:
@@ -91,6 +105,18 @@ class Handshake:
         connection.on_lost = lambda: self._admission.leave(address)
         connection.protocol.max_message_size = self._paths[path]
         return None
+
+    def _tell(self, origin: str, host: str) -> None:
+        """Log that a page may not connect, which its browser keeps from whoever wrote it."""
+        now = clock.monotonic()
+        if now - self._told >= TELL_EVERY:
+            self._told = now
+            self._log.warning(
+                "a page may not connect",
+                origin=origin[:SHOWN],
+                host=host[:SHOWN],
+                known=hosts.expected(host),
+            )
 
     def _refuse(self, reason: str) -> Response:
         self._refused.labels(reason).inc()

@@ -16,6 +16,9 @@ _PRESENCE = Script(resources.files(__package__).joinpath("presence.lua").read_te
 BEAT = 1.0
 """Seconds between two signs of life, and between two looks at the count."""
 
+ASK_EVERY = 0.1
+"""Seconds between two lists of everybody by name."""
+
 HOLDS = 10.0
 """Seconds for which a silent replica's clients still count."""
 
@@ -54,6 +57,8 @@ class Presence:
         self._gauge = gauge
         self._silent: dict[bytes, tuple[bytes, float]] = {}
         """Entries that have run out, and since when they have been seen so."""
+        self._asking: asyncio.Future[list[str]] | None = None
+        self._asked = 0.0
         self.online = 0
         self.refresh = False
         """Whether somebody here does not know the count yet."""
@@ -93,7 +98,21 @@ class Presence:
                 self._gone(value.decode().split()[2:])
 
     async def who(self) -> list[str]:
-        """List everybody by name, in order of their numbers; raises what Redis' client does."""
+        """List everybody by name, in order of their numbers; raises what Redis' client does.
+
+        Whoever asks while others wait gets the same list.
+        """
+        if self._asking is None:
+            self._asking = asyncio.ensure_future(self._ask_soon())
+        return await asyncio.shield(self._asking)
+
+    async def _ask_soon(self) -> list[str]:
+        await asyncio.sleep(max(0.0, self._asked + ASK_EVERY - clock.monotonic()))
+        # Who asks from here on gets another list, for this one may lack who comes now.
+        self._asked, self._asking = clock.monotonic(), None
+        return await self._ask_who()
+
+    async def _ask_who(self) -> list[str]:
         (seconds, _), entries = checked(
             await self._link.send_all([("TIME",), ("HGETALL", self._key)])
         )

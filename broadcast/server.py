@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from http import HTTPStatus
 from typing import Protocol
 
 from websockets.asyncio.server import Server as Sockets
@@ -12,15 +13,24 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as listen
 
 from chassis import clock, tasks
+from chassis.http import Request, Response
 from chassis.logs import Log
+from chassis.network import listening
 from chassis.websocket import limit_silence
 
-from .closing import BUG, RESTART, CloseReason
-from .connection import SEND_BUFFER, Connection
+from .admission import strangers
+from .closing import BUG, RESTART, UNFINISHED, CloseReason
+from .connection import SEND_BUFFER, UNSENT, Connection
 from .handshake import Handshake
 
 SWEEP = 1.0
 """Seconds between two looks at every connection."""
+
+DOOR = 0.05
+"""Seconds between two looks at those who have not said what they want."""
+
+HEARING = 0.3
+"""Seconds that each of them has for that, however many they are."""
 
 SPREAD = 4.0
 """Seconds over which connections are closed when the service stops."""
@@ -72,20 +82,23 @@ class Server:
         """Take connections until `stop`, then close all of them, each in its turn."""
         quiet = logging.getLogger(f"websockets.{self._name}")
         quiet.setLevel(logging.CRITICAL)  # misbehaving clients are counted, not logged
-        sockets = await listen(
-            self._handle,
-            address,
-            port,
-            process_request=self._handshake.decide,
-            create_connection=Connection,
-            compression=None,
-            open_timeout=10,
-            ping_interval=None,  # the sweep looks after them, without a task for each
-            close_timeout=self._close_timeout,
-            server_header=None,
-            logger=quiet,
-            backlog=1024,
-        )
+        prefix = self._name.upper()
+        with listening(f"{prefix}_HOST, {prefix}_PORT", address, port):
+            sockets = await listen(
+                self._handle,
+                address,
+                port,
+                process_request=self._handshake.decide,
+                process_response=_agree,
+                create_connection=Connection,
+                compression=None,
+                open_timeout=10,
+                ping_interval=None,  # the sweep looks after them, without a task for each
+                close_timeout=self._close_timeout,
+                server_header=None,
+                logger=quiet,
+                backlog=1024,
+            )
         try:
             bound = next(iter(sockets.sockets)).getsockname()[1]
             self._log.info(f"{self._name} listens", host=address, port=bound)
@@ -96,7 +109,9 @@ class Server:
                     connections=handshake.places,
                     wanted=handshake.wanted,
                 )
-            await tasks.first(self._sweep(sockets), stop.wait())
+            await tasks.first(
+                self._sweep(sockets), _mind_the_door(), handshake.proxies.follow(), stop.wait()
+            )
             await self._send_away(sockets)
         finally:
             sockets.close(code=RESTART.code or 1001)
@@ -105,6 +120,7 @@ class Server:
     async def _handle(self, connection: ServerConnection) -> None:
         """Serve a connection until it is closed."""
         assert isinstance(connection, Connection)
+        Connection.strangers.pop(connection, None)
         limit_silence(connection, UNSILENT)
         sock = connection.transport.get_extra_info("socket")
         if sock is not None:
@@ -128,6 +144,7 @@ class Server:
             if overslept:
                 # It is this process that stood still; signs of life may wait to be read.
                 continue
+            self._relieve(sockets)
             for connection in list(sockets.all_connections):
                 assert isinstance(connection, Connection)
                 if not connection.open:
@@ -137,9 +154,28 @@ class Server:
                 if connection.lags(now):
                     self._host.cut_slow(connection)
                     continue
+                if connection.dawdles(now):
+                    self._part(connection, UNFINISHED)
+                    continue
                 ending = self._host.overdue(connection, now)
                 if ending is not None:
                     self._part(connection, ending)
+
+    def _relieve(self, sockets: Sockets) -> None:
+        """Cut those who read slowest, if too much waits for all of them together."""
+        waiting = [
+            (connection.unwritten, connection)
+            for connection in sockets.all_connections
+            if isinstance(connection, Connection)
+        ]
+        total = sum(size for size, _ in waiting)
+        if total <= UNSENT:
+            return
+        for size, connection in sorted(waiting, key=lambda pair: pair[0], reverse=True):
+            self._host.cut_slow(connection)
+            total -= size
+            if total <= UNSENT // 2:
+                return
 
     def _part(self, connection: Connection, ending: CloseReason) -> asyncio.Task[None]:
         farewell = self._host.farewell(connection, ending)
@@ -166,3 +202,31 @@ class Server:
             await asyncio.wait(sockets.handler_tasks, timeout=LEFT_OVER)
         for task in sockets.handler_tasks:
             task.cancel()
+
+
+def _agree(_connection: ServerConnection, request: Request, response: Response) -> None:
+    """Agree to what a client calls the protocol, as browsers close the connection otherwise.
+
+    Here and not with `select_subprotocol`, which leaves each connection to the garbage collector.
+    """
+    offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+    if offered and response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+        response.headers["Sec-WebSocket-Protocol"] = offered.partition(",")[0].strip()
+
+
+async def _mind_the_door() -> None:
+    """Send away who has connected and says nothing, while there are too many of them.
+
+    Whoever wants in says so at once. Without a bound, silence would take all the files there are.
+    """
+    most = strangers()
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(DOOR)
+        latest = loop.time() - HEARING
+        while len(Connection.strangers) > most:
+            oldest, since = next(iter(Connection.strangers.items()))
+            if since > latest:
+                break
+            del Connection.strangers[oldest]
+            oldest.abort()

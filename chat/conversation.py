@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from broadcast.bucket import Bucket
@@ -14,7 +15,7 @@ from chassis.logs import Log
 from chassis.redis import Link, transient
 from chassis.websocket import ConnectionClosed
 
-from . import keys, metrics, protocol
+from . import keys, log_file, metrics, protocol
 from .closing import BEHIND, GOODBYE, UNAVAILABLE
 from .identity import Clients
 from .log import FILL_RECORDS, Draft, Outcome
@@ -28,11 +29,17 @@ T = TypeVar("T")
 HISTORY_BYTES = 512 * 1024
 """Bytes of records in one `history` frame; many clients take no frame of more than 1 MiB."""
 
+SHARE = 1 / 12
+"""Share of Redis' memory that the room's log may use; with the playground's, an eighth at most."""
+
 CATCH_UP = 2.0
 """Seconds to wait for what a client has already heard from another replica."""
 
 READING = 10.0
 """Seconds in which a client must take a part of its history."""
+
+READERS = 4
+"""Clients for whom the log is read at a time: what others say waits behind their replies."""
 
 REFUSALS = 10.0
 """Seconds' worth of messages that may be refused before the connection is closed."""
@@ -47,13 +54,9 @@ LISTED = 1000
 class Member:
     """One connection to the room."""
 
-    def __init__(
-        self, connection: Connection, name: str, returned: bool, rate: float, now: float
-    ) -> None:
+    def __init__(self, connection: Connection, name: str, rate: float, now: float) -> None:
         self.connection = connection
         self.name = name
-        self.returned = returned
-        """Whether it was here before, under this name or another."""
         self.bucket = Bucket(rate, 2 * rate, now)
         self.refusals = Bucket(rate, max(100.0, REFUSALS * rate), now)
 
@@ -67,13 +70,17 @@ class Conversation:
         self._log = log
         self._members: dict[Connection, Member] = {}
         self._errands: set[asyncio.Task[None]] = set()
+        self._shown: tuple[object, bytes] = (None, protocol.history(()))
+        self._reading = asyncio.Semaphore(READERS)
         self.room = Room(
             link,
             metrics.MAIN,
             instance,
             log,
             retain=settings.retain,
+            share=SHARE,
             wanted=settings.history,
+            written=lambda: log_file.last(Path(settings.log_file)),
             count=lambda: len(self._members),
             names=lambda: [member.name for member in self._members.values()],
             changed=self._tell_presence,
@@ -90,9 +97,7 @@ class Conversation:
         """Serve a connection until it ends."""
         try:
             name, known = await self._admit(query.token)
-            returned = known or query.resume is not None
-            rate = self._settings.rate
-            member = Member(connection, name, returned, rate, connection.loop.time())
+            member = Member(connection, name, self._settings.rate, connection.loop.time())
             try:
                 await self._join(member, query.resume, known)
                 while True:
@@ -118,18 +123,18 @@ class Conversation:
 
     async def _join(self, member: Member, resume: Position | None, known: bool) -> None:
         """Greet, hand over what was missed, and let in: without a hole, without a repetition."""
-        recovered = None if resume is None else await self._recoverable(resume)
+        recovered = None if resume is None else await self._recoverable(resume, known)
         if recovered is not None:
             metrics.RESUMES.labels("recovered" if recovered else "lost").inc()
         notice = await self._notice(member) if known else b""
         connection = member.connection
         if resume is not None and recovered:
             connection.write_frames(self._welcome(member, True))
-            frames = await self._catch_up(connection, resume)
+            connection.write_frames(await self._catch_up(connection, resume))
         else:
-            frames = self._greeting(member, recovered)
+            self._greet(member, recovered)
         # From here to the end nothing is awaited: what comes next goes to this client, too.
-        connection.write_frames(frames + notice)
+        connection.write_frames(notice)
         self._members[connection] = member
         self.room.hub.add(connection)
         self.room.presence.refresh = True
@@ -159,21 +164,36 @@ class Conversation:
         greeting = self._settings.welcome
         return protocol.welcome(member.name, greeting, self.room.position, recovered, token)
 
-    def _greeting(self, member: Member, recovered: bool | None) -> bytes:
-        """Make the frames for somebody who knows nothing (any longer)."""
-        records = self.room.history.latest(self._settings.history, HISTORY_BYTES)
-        return self._welcome(member, recovered) + protocol.history(
-            record.data for record in records
-        )
+    def _greet(self, member: Member, recovered: bool | None) -> None:
+        """Write to somebody who knows nothing (any longer)."""
+        member.connection.write_frames(self._welcome(member, recovered))
+        member.connection.write_frames(self._latest())
 
-    async def _recoverable(self, at: Position) -> bool:
-        """Tell whether everything after `at` can still be had."""
+    def _latest(self) -> bytes:
+        """Make the frame of what newcomers get: one for all of them, until something is said.
+
+        However many do not read it, it is in memory once.
+        """
+        records = self.room.history.latest(self._settings.history, HISTORY_BYTES)
+        named = (records[0].position, records[-1].position) if records else None
+        if named != self._shown[0]:
+            self._shown = named, protocol.history(record.data for record in records)
+        return self._shown[1]
+
+    async def _recoverable(self, at: Position, known: bool) -> bool:
+        """Tell whether everything after `at` can still be had.
+
+        By a client that is not `known`: no more than any newcomer gets.
+        """
         room = self.room
         if at > room.position and at <= await self._or_part(room.log.end()):
             # Another replica was quicker to tell it than this one is to hear.
             await room.follower.reach(at, CATCH_UP)
         if at.epoch != room.position.epoch or at > room.position:
             return False
+        if not known:
+            covered = room.history.covers(at)
+            return covered and room.history.count_after(at) <= self._settings.history
         return room.history.covers(at) or bool(await self._read(at, 1))
 
     async def _catch_up(self, connection: Connection, at: Position) -> bytes:
@@ -199,7 +219,8 @@ class Conversation:
 
     async def _read(self, at: Position, count: int) -> list[Record]:
         """Read what follows `at` from the log; nothing, if what follows is gone."""
-        records = await self._or_part(self.room.log.after(at, count))
+        async with self._reading:
+            records = await self._or_part(self.room.log.after(at, count))
         return records if consecutive(at, records) else []
 
     async def _or_part(self, reading: Awaitable[T]) -> T:
@@ -215,12 +236,16 @@ class Conversation:
 
     @staticmethod
     async def _flush(connection: Connection) -> None:
-        """Wait until a client has taken a part of its history."""
+        """Wait until a client has taken a part of its history. Raises Close if it does not."""
         try:
             async with asyncio.timeout(READING):
                 await connection.drain()
         except TimeoutError:
             raise Close(SLOW) from None
+        except OSError:
+            pass  # it broke meanwhile
+        if not connection.open:
+            raise Close(connection.ended()[0])
 
     async def _notice(self, member: Member) -> bytes:
         """Tell a client that its last connection was cut, if it was."""
@@ -235,8 +260,8 @@ class Conversation:
     def _begin_anew(self) -> None:
         """Tell everybody that there is a hole: a new welcome, as if they had just come back."""
         self._clients.forget()
-        for connection, member in self._members.items():
-            connection.write_frames(self._greeting(member, False))
+        for member in self._members.values():
+            self._greet(member, False)
 
     # What clients say
 
@@ -270,9 +295,7 @@ class Conversation:
     def _publish(self, member: Member, said: Say) -> None:
         draft = Draft(
             protocol.record("message", member.name, said.text, "client"),
-            author=member.name,
-            digest=protocol.digest(said.key, said.text) if said.key is not None else None,
-            returned=member.returned,
+            digest=said.key and protocol.digest(member.name, said.key, said.text),
         )
         done = partial(self._acknowledge, member, said.key)
         if not self._link.up or not self.room.outbox.put(draft, done):

@@ -12,7 +12,7 @@ from chassis import clock, logs
 
 from . import metrics
 from .history import History
-from .log import FILL_RECORDS, Log, unpack
+from .log import FILL_RECORDS, NOWHERE, Log, unpack
 from .records import Position, Record, consecutive, follows
 
 LOOK_BACK = 20_000
@@ -23,8 +23,9 @@ class Follower:
     """Follow one room's log; the `Listener` of its subscription.
 
     `deliver(records, sent)` gets every shown record once, in order; `sent` is when the
-    oldest was published, None if unknown. `broken()` is called when some are gone for good:
-    what comes next does not continue what came before.
+    oldest was published, None if unknown. `written()` tells how far the log was written down when
+    this replica starts: a log that ends before that has come back older. `broken()` is called when
+    some records are gone for good: what comes next does not continue what came before.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Follower:
         log: logs.Log,
         *,
         wanted: int,
+        written: Callable[[], Position | None],
         deliver: Callable[[list[Record], float | None], Awaitable[None]],
         broken: Callable[[], None],
     ) -> None:
@@ -41,6 +43,7 @@ class Follower:
         self._history = history
         self._log = log
         self._wanted = wanted
+        self._written = written
         self._deliver = deliver
         self._broken = broken
         self.position: Position | None = None
@@ -99,7 +102,8 @@ class Follower:
     # Following the log
 
     async def _start(self) -> None:
-        end = await self._room_log.begin()
+        written = await asyncio.to_thread(self._written)
+        end = await self._room_log.begin(written or NOWHERE)
         found: list[Record] = []
         shown = 0
         oldest = Position(end.epoch, end.seq + 1)

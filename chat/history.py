@@ -60,6 +60,15 @@ class History:
         chosen = bounded(missed, size)
         return chosen, len(chosen) == len(missed)
 
+    def count_after(self, position: Position) -> int:
+        """Count the shown records after `position`, which must be covered."""
+        count = 0
+        for record in reversed(self._records):
+            if record.position <= position:
+                break
+            count += 1
+        return count
+
     def latest(self, count: int, size: int) -> list[Record]:
         """List the last `count` records, fewer if they take more than `size` bytes."""
         chosen: list[Record] = []

@@ -31,6 +31,16 @@ def key(room: str, digest: str) -> str:
     return f"chat:{{{room}}}:key:{digest}"
 
 
+def size(room: str) -> str:
+    """Name the string that holds how many bytes the room's log takes, roughly."""
+    return f"chat:{{{room}}}:size"
+
+
+def written(room: str) -> str:
+    """Name the string that holds the position up to which the room's log was written down."""
+    return f"chat:{{{room}}}:written"
+
+
 def presence(room: str) -> str:
     """Name the hash from instance to who is connected to it."""
     return f"chat:{{{room}}}:presence"
@@ -56,7 +66,7 @@ def hello(room: str) -> str:
     return f"chat:{{{room}}}:hello"
 
 
-# The one field of an entry in a room's log, which holds the record's bytes.
+# The first field of an entry in a room's log, which holds the record's bytes.
 MESSAGE = b"m"
 EVENT = b"e"
 """What happened, for the log only: clients do not get it."""

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from chassis import clock
-from chassis.redis import Link, Script
+from chassis.redis import Link, Script, memory
 
 from . import keys
 from .records import Position, Record
@@ -23,8 +23,14 @@ KEY_MEMORY = 10 * 60.0
 WRITER_MEMORY = 60 * 60.0
 """Seconds for which a replica's last batch is remembered; longer than any call may be late."""
 
-FILL_RECORDS = 1000
-"""Records read from the log at once."""
+FILL_RECORDS = 100
+"""Records read from the log at once; each may be as long as a message may."""
+
+LOOK_EVERY = 10.0
+"""Seconds between two looks at how much memory Redis may use."""
+
+LEAST_BYTES = 1024 * 1024
+"""Bytes that a log may have, however little memory there is."""
 
 NOWHERE = Position(0, 0)
 
@@ -34,16 +40,13 @@ class Draft:
     """A record that has no number yet.
 
     `numbered` ones are JSON objects without their end, to which the script adds the numbers;
-    others are published as they are. `digest` names a message that must not be there twice;
-    `returned` tells that its author came back from another connection, under another name.
+    others are published as they are. `digest` names a message that must not be there twice.
     """
 
     data: bytes
     shown: bool = True
     numbered: bool = True
-    author: str = ""
     digest: str | None = None
-    returned: bool = False
 
 
 class Outcome(NamedTuple):
@@ -84,19 +87,28 @@ def unpack(payload: bytes) -> Publication:
 class Log:
     """One room's log; all methods raise what the Redis client raises."""
 
-    def __init__(self, link: Link, room: str, instance: str, retain: int) -> None:
+    def __init__(self, link: Link, room: str, instance: str, retain: int, share: float) -> None:
+        """Keep `retain` records, and no more bytes than this share of Redis' memory."""
         self.room = room
-        self.channel = keys.channel(room)
-        self.probe = keys.probe(room, instance)
+        self.channel = link.channel(keys.channel(room))
+        self.probe = link.channel(keys.probe(room, instance))
         self._link = link
         self.stream = keys.log(room)
         self._writer = keys.writer(room, instance)
+        self._size = keys.size(room)
+        self._keys = keys.key(room, "")
         self._retain = retain
+        self._share = share
+        self._bytes = LEAST_BYTES
+        self._looked = -LOOK_EVERY
 
     async def begin(self, seen: Position = NOWHERE) -> Position:
         """Make sure that there is an epoch, a new one if `seen` was lost; tell the log's end."""
+        await self._look()
         entry: bytes = await self._link.send(
-            *_PUBLISH(keys=[self.stream, self._writer], args=self._arguments(0, seen, 0))
+            *_PUBLISH(
+                keys=[self.stream, self._writer, self._size], args=self._arguments(0, seen, 0)
+            )
         )
         return Position.parse(entry)
 
@@ -108,19 +120,14 @@ class Log:
         The same `serial` again is harmless, serials must grow. `seen` is the latest
         record this replica knows, `highest` the highest number of a client.
         """
-        names = [self.stream, self._writer]
+        await self._look()
+        names = [self.stream, self._writer, self._size]
         arguments: list[object] = self._arguments(serial, seen, highest)
         for draft in drafts:
-            index = 0
-            if draft.digest is not None:
-                names.append(keys.key(self.room, draft.digest))
-                index = len(names)
             arguments += (
                 keys.MESSAGE if draft.shown else keys.EVENT,
                 b"j" if draft.numbered else b"t",
-                index,
-                draft.author,
-                b"1" if draft.returned else b"0",
+                draft.digest or b"",
                 draft.data,
             )
         reply: bytes = await self._link.send(*_PUBLISH(keys=names, args=arguments))
@@ -132,9 +139,17 @@ class Log:
     def _arguments(self, serial: int, seen: Position, highest: int) -> list[object]:
         now = clock.wall_us()
         return [
-            self.channel, serial, seen.epoch, seen.seq, now // 1000, self._retain,
-            int(KEY_MEMORY * 1000), int(WRITER_MEMORY * 1000), now, highest,
+            self.channel, serial, seen.epoch, seen.seq, now // 1000, self._retain, self._bytes,
+            int(KEY_MEMORY * 1000), int(WRITER_MEMORY * 1000), now, highest, self._keys,
         ]  # fmt: skip
+
+    async def _look(self) -> None:
+        """See from time to time how much memory there is to have a share of."""
+        now = clock.monotonic()
+        if now - self._looked >= LOOK_EVERY:
+            found = await memory(self._link)
+            self._bytes = max(LEAST_BYTES, int(self._share * found.limit))
+            self._looked = now
 
     async def end(self) -> Position:
         """Tell the position of the last record; `NOWHERE` if there is no log."""

@@ -10,14 +10,22 @@ written twice, and nothing is ever copied but once after a start.
     messages.json        the visible file
     .messages.json.next  the hidden one; may be anything after a crash, and is then made anew
     .messages.json.lock  locked by the process that writes
+    messages.json.1      what the visible file was before it would have become too long
 
 A reader that takes longer than the time between two appends may still see a file being
 written to; whoever appends should leave a while between them (see `PAUSE`).
+
+A symbolic link is followed: all of them lie where it points. A file that cannot be replaced,
+because it is a mount point (Docker's `-v file:file`), is written to in its place; only then may a
+reader find it half-written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -33,9 +41,14 @@ from .records import Position
 BEGIN = b"[\n"
 BETWEEN = b",\n"
 END = b"\n]\n"
+BLANK: tuple[list[bytes], ...] = ([], [b"[]"], [b"[", b"]"])
+"""What is in a file without a record, in words."""
 
 PAUSE = 0.25
 """Seconds that should go by between two appends."""
+
+ROOM = 64 * 1024
+"""Bytes that are left to others on a disk that gets full."""
 
 LONGEST = 4 * 1024 * 1024
 """Bytes at the end of the file among which the last record is looked for."""
@@ -48,8 +61,13 @@ class Locked(Exception):
 class LogFile:
     """Append records to the array in `path`. One process at a time may hold it open."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most: float = math.inf) -> None:
+        """Keep the array in `path` no longer than `most` bytes, or one append."""
+        path = path.resolve()
         self.path = path
+        self._most = most
+        self._in_place = False
+        """Whether the visible file has to be written to, because nothing can take its place."""
         self._next = path.with_name(f".{path.name}.next")
         self._old = path.with_name(f".{path.name}.old")
         self._lock: int | None = None
@@ -71,9 +89,12 @@ class LogFile:
         None if there is no record. Raises Locked, and OSError.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Whoever may read it may lock it, and so keep the log from being written.
         lock = os.open(
-            self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644
+            self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600
         )
+        with contextlib.suppress(PermissionError):  # somebody else's: theirs to decide
+            os.fchmod(lock, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -95,23 +116,17 @@ class LogFile:
             return
         data = BETWEEN.join(records)
         try:
-            if self._hidden < 0 or self._touched():
-                self._forget()
-                self._last()  # mends what other hands may have left
-                if not self.path.exists():
-                    self._create(data)
-                    return
-                self._copy()
-            added = self._made_up + BETWEEN + data
-            self._write(added)
-            self._size = self._end + len(added) + len(END)
-            if self._show():
-                self._swap(len(added), BETWEEN + data)
-            else:
-                self._forget()
-        except BaseException:
+            if not self._in_place:
+                self._append(data)
+        except BaseException as error:
             self._forget()
-            raise
+            # It is of no use any more, and takes room from others.
+            self._next.unlink(missing_ok=True)
+            if not _pinned(error):
+                raise
+            self._in_place = True
+        if self._in_place:
+            self._append_in_place(data)
 
     def close(self) -> None:
         """Unlock the file, and remove the hidden one."""
@@ -123,6 +138,53 @@ class LogFile:
 
     # Appending
 
+    def _append(self, data: bytes) -> None:
+        """Append by putting a longer file in the place of the visible one."""
+        if self._hidden < 0 or self._touched():
+            self._forget()
+            self._last()  # mends what other hands may have left
+            if _is_blank(self.path):
+                self._create(data)
+                return
+            self._size = self.path.stat().st_size
+        if self._size + len(BETWEEN + data) > self._most:
+            self._forget()
+            self._create(data, former=_former(self.path))
+            return
+        if self._hidden < 0:
+            self._copy(len(data))
+        added = self._made_up + BETWEEN + data
+        self._write(added)
+        self._size = self._end + len(added) + len(END)
+        if self._show():
+            self._swap(len(added), BETWEEN + data)
+        else:
+            self._forget()
+
+    def _append_in_place(self, data: bytes) -> None:
+        """Append to the visible file itself."""
+        size = self.path.stat().st_size
+        if size != self._size:
+            self._last()
+            size = 0 if _is_blank(self.path) else self.path.stat().st_size
+        if size and size + len(BETWEEN + data) > self._most:
+            shutil.copyfile(self.path, _former(self.path))
+            size = 0
+        end = max(0, size - len(END))
+        piece = (BETWEEN if size else BEGIN) + data + END
+        file = os.open(self.path, os.O_RDWR)
+        try:
+            os.ftruncate(file, end + len(END) if size else 0)
+            _write_all(file, piece, end)
+            self._size = end + len(piece)
+        except OSError:
+            os.ftruncate(file, end)
+            if size:
+                _write_all(file, END, end)
+            raise
+        finally:
+            os.close(file)
+
     def _touched(self) -> bool:
         """Tell whether other hands have replaced, cut or removed the visible file."""
         try:
@@ -131,15 +193,25 @@ class LogFile:
             return True
         return seen.st_size != self._size or seen.st_ino != os.fstat(self._visible).st_ino
 
-    def _create(self, data: bytes) -> None:
-        """Make the visible file, whole with its first records."""
+    def _create(self, data: bytes, former: Path | None = None) -> None:
+        """Make the visible file, whole with its first records; call the present one `former`."""
         with self._next.open("wb") as file:
             file.write(BEGIN + data + END)
+        if former is not None:
+            try:
+                os.link(self.path, self._old)
+                self._old.rename(former)
+            except OSError:  # a file system without hard links: for a moment there is no file
+                self.path.rename(former)
         self._next.rename(self.path)
 
-    def _copy(self) -> None:
-        """Make the hidden file a copy of the visible one."""
-        shutil.copyfile(self.path, self._next)
+    def _copy(self, more: int) -> None:
+        """Make the hidden file a copy of the visible one, if there is room for it and `more`."""
+        disk = os.statvfs(self.path.parent)
+        wanted = self.path.stat().st_size + more + ROOM
+        if disk.f_bavail * disk.f_frsize < wanted:
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {wanted} bytes are needed")
+        shutil.copy(self.path, self._next)  # with its permissions
         self._hidden = os.open(self._next, os.O_RDWR)
         self._visible = os.open(self.path, os.O_RDWR)
         self._size = os.fstat(self._hidden).st_size
@@ -147,10 +219,7 @@ class LogFile:
         self._made_up = b""
 
     def _write(self, added: bytes) -> None:
-        data = added + END
-        written = os.pwrite(self._hidden, data, self._end)
-        while written < len(data):
-            written += os.pwrite(self._hidden, data[written:], self._end + written)
+        _write_all(self._hidden, added + END, self._end)
 
     def _show(self) -> bool:
         """Give the hidden file the visible name, and the other way round.
@@ -185,23 +254,17 @@ class LogFile:
     def _last(self) -> Position | None:
         """Find the last record, mending what was left by a power failure or by other hands."""
         try:
-            size = self.path.stat().st_size
-            with self.path.open("rb") as file:
-                file.seek(max(0, size - LONGEST))
-                tail = file.read()
+            size, tail = _tail(self.path)
         except FileNotFoundError:
-            return None
-        if tail.endswith(END):
-            record = _parse(tail[: -len(END)].rpartition(b"\n")[2])
-            if record is not None:
-                return _position(record)
-        return self._mend(size, tail)
+            return last(self.path)
+        record = _last_of(tail)
+        return self._mend(size, tail) if record is None else _position(record)
 
     def _mend(self, size: int, tail: bytes) -> Position | None:
         """Write anew, up to its last whole record, a file that does not end as it should."""
-        if tail.split() in ([], [b"[]"], [b"[", b"]"]):
-            self.path.unlink()
-            return None
+        if tail.split() in BLANK:
+            # Perhaps somebody has moved the former one away, and left this in its place.
+            return last(_former(self.path))
         lines = tail.rstrip(b"\0").split(b"\n")
         while len(lines) > 1:
             record = _parse(lines[-1].removesuffix(b","))
@@ -211,7 +274,13 @@ class LogFile:
                 return _position(record)
             lines.pop()
         self.broken = self.path.with_name(f"{self.path.name}.broken-{clock.wall_us()}")
-        self.path.rename(self.broken)
+        try:
+            self.path.rename(self.broken)
+        except OSError as error:
+            if not _pinned(error):
+                raise
+            shutil.copyfile(self.path, self.broken)
+            os.truncate(self.path, 0)
         return None
 
     def _keep(self, size: int) -> None:
@@ -220,7 +289,64 @@ class LogFile:
             kept.truncate(size)
             kept.seek(size)
             kept.write(END)
-        self._next.rename(self.path)
+        try:
+            self._next.rename(self.path)
+        except OSError as error:
+            if not _pinned(error):
+                raise
+            self._next.unlink()
+            with self.path.open("r+b") as file:
+                file.truncate(size)
+                file.seek(size)
+                file.write(END)
+
+
+def _write_all(file: int, data: bytes, at: int) -> None:
+    written = os.pwrite(file, data, at)
+    while written < len(data):
+        written += os.pwrite(file, data[written:], at + written)
+
+
+def _pinned(error: BaseException) -> bool:
+    """Tell whether nothing can take the file's place because of what it is."""
+    return isinstance(error, OSError) and error.errno == errno.EBUSY
+
+
+def _is_blank(path: Path) -> bool:
+    """Tell whether there is no record: no file, or an empty one."""
+    try:
+        return path.stat().st_size < 100 and path.read_bytes().split() in BLANK
+    except FileNotFoundError:
+        return True
+
+
+def last(path: Path) -> Position | None:
+    """Tell the position of the last record, without a lock; None if that cannot be told."""
+    try:
+        # Just before a crash the file may have become the former one.
+        _, tail = _tail(_former(path) if _is_blank(path) else path)
+    except OSError:
+        return None
+    record = _last_of(tail)
+    return None if record is None else _position(record)
+
+
+def _former(path: Path) -> Path:
+    """Name what the file becomes when it would be too long."""
+    return path.with_name(f"{path.name}.1")
+
+
+def _tail(path: Path) -> tuple[int, bytes]:
+    """Read the end of a file; returns its size, too."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - LONGEST))
+        return size, file.read()
+
+
+def _last_of(tail: bytes) -> dict[str, Any] | None:
+    """Take the last record from the end of a whole file; None if it is not whole."""
+    return _parse(tail[: -len(END)].rpartition(b"\n")[2]) if tail.endswith(END) else None
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -28,6 +28,9 @@ from .settings import Settings
 PERIOD = 5.0
 """Seconds between two greetings."""
 
+SHARE = 1 / 24
+"""Share of Redis' memory that they may use."""
+
 RETAIN = 1000
 """Messages kept in Redis, to fill holes from."""
 
@@ -53,6 +56,7 @@ class Playground:
             instance,
             log,
             retain=RETAIN,
+            share=SHARE,
             wanted=0,
             count=lambda: len(self.room.hub),
             broken=lambda: None,  # a hole in a playground hurts nobody; it is counted

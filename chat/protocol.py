@@ -76,7 +76,7 @@ class Ask:
 
 
 def read(data: bytes, limit: int) -> Say | Ask:
-    """Read a text message of a client; `limit` is for the message in it, bytes of UTF-8.
+    """Read a text message of a client; `limit` is for the message in it, bytes of JSON.
 
     Raises UnicodeDecodeError if it is no UTF-8, and Refused.
     """
@@ -107,7 +107,7 @@ def read(data: bytes, limit: int) -> Say | Ask:
 def _say(text: str, key: str | None, limit: int) -> Say:
     if not text.strip():
         raise Refused(EMPTY, key)
-    if len(text.encode()) > limit:
+    if len(orjson.dumps(text)) - 2 > limit:
         raise Refused(TOO_LONG, key)
     return Say(text, key)
 
@@ -120,8 +120,16 @@ class Query:
     token: str
 
 
-def query(path: str) -> Query:
-    """Read the query of a request's path; what makes no sense is as if it were not there."""
+TOKEN = "token."
+"""What a subprotocol begins with that is a token."""
+
+
+def query(path: str, offered: str = "") -> Query:
+    """Read the query of a request's path, and a token among the subprotocols that it offers.
+
+    What makes no sense is as if it were not there. Addresses stand in the logs of proxies, and
+    headers do not.
+    """
     try:
         fields = parse_qs(path.partition("?")[2], max_num_fields=16)
     except ValueError:
@@ -132,12 +140,14 @@ def query(path: str) -> Query:
         known = re.fullmatch(r"[0-9]{1,16}", epoch) and re.fullmatch(r"[0-9]{1,16}", seq)
         # Somebody comes back, though not with anything that we ever gave.
         resume = Position(int(epoch), int(seq)) if known else Position(0, 0)
-    return Query(resume, fields.get("token", [""])[0])
+    tokens = [word.strip() for word in offered.split(",") if word.strip().startswith(TOKEN)]
+    token = tokens[0].removeprefix(TOKEN) if tokens else fields.get("token", [""])[0]
+    return Query(resume, token)
 
 
-def digest(key: str, text: str) -> str:
-    """Name a keyed message: the same key with another text is another message."""
-    return hashlib.blake2b(f"{key}\0{text}".encode(), digest_size=16).hexdigest()
+def digest(author: str, key: str, text: str) -> str:
+    """Name a keyed message: with another author, or another text, the key is another one."""
+    return hashlib.blake2b(f"{author}\0{key}\0{text}".encode(), digest_size=16).hexdigest()
 
 
 # What the server sends -------------------------------------------------------------------------

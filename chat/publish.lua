@@ -1,29 +1,32 @@
 -- Append a batch of records to a room's log and publish it: one order for everybody.
 --
--- KEYS[1]  chat:{room}:log             stream; entry id <epoch>-<seq>, one field (m, e or epoch)
+-- KEYS[1]  chat:{room}:log             stream; entry id <epoch>-<seq>, one field (m, e or epoch), and
+--                                      perhaps k: the digest of the key that became this record
 -- KEYS[2]  chat:{room}:writer:<inst>   string `<serial> <reply>`: this instance's last batch
--- KEYS[3…] chat:{room}:key:<digest>    string `<epoch>-<seq> <author>`: what a key became
+-- KEYS[3]  chat:{room}:size            string: bytes of the log, see `cost`
+-- KEYS[4…] chat:{room}:key:<digest>    string `<epoch>-<seq>`: what a key became
 -- ARGV[1]  channel chat:{room}
 -- ARGV[2]  serial of the batch; 0 = no batch, only make sure that there is an epoch
 -- ARGV[3]  epoch and
 -- ARGV[4]  sequence number of the latest record that this instance has seen, or 0 0
 -- ARGV[5]  what a new epoch would be called
--- ARGV[6]  length to which the log is trimmed, roughly
--- ARGV[7]  ms after which a client's key is forgotten
--- ARGV[8]  ms after which the instance's last batch is forgotten
--- ARGV[9]  time, µs since 1970
--- ARGV[10] highest number of a client that this instance knows of
--- then for each record six:
+-- ARGV[6]  records, and
+-- ARGV[7]  bytes that the log may hold
+-- ARGV[8]  ms after which a client's key is forgotten
+-- ARGV[9]  ms after which the instance's last batch is forgotten
+-- ARGV[10] time, µs since 1970
+-- ARGV[11] highest number of a client that this instance knows of
+-- ARGV[12] what the names of keys begin with, chat:{room}:key:
+-- then for each record four:
 --   kind m (message) or e (event); form j (a JSON object without its end) or t (text as it is);
---   index of its key in KEYS, or 0; author; 1 if the author came back from another connection;
---   the record
+--   digest of its key, or ''; the record
 --
 -- Returns one word for each record: <epoch>-<seq>, with a = before it if the record had been there
 -- already. With serial 0: <epoch>-<seq> of the last record. `stale` if a later batch is there.
 --
 -- Published is `<epoch> <first seq> <µs> <number>`, then ` <kind><bytes>` for each record, a
 -- newline, and the records' bytes, which are those that clients get.
-local log, writer = KEYS[1], KEYS[2]
+local log, writer, size_key = KEYS[1], KEYS[2], KEYS[3]
 local serial = tonumber(ARGV[2])
 
 -- A reply may be lost and the call repeated, or come late from a connection given up long ago.
@@ -38,11 +41,53 @@ end
 
 local function entry_id(epoch, seq) return string.format('%.0f-%.0f', epoch, seq) end
 
+-- What an entry takes in memory, roughly: its record, itself, and its key.
+local function cost(record, digest)
+  return #record + 48 + (digest and 200 or 0)
+end
+
+local function digest_of(fields) return fields[3] == 'k' and fields[4] or nil end
+
 local epoch, seq = 0, 0
 local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
 if last then
   local a, b = string.match(last[1], '^(%d+)-(%d+)$')
   epoch, seq = tonumber(a), tonumber(b)
+end
+
+-- An earlier version did not count.
+local size = last and tonumber(redis.call('GET', size_key) or -1) or 0
+if size < 0 then
+  size = 0
+  local from = '-'
+  while true do
+    local part = redis.call('XRANGE', log, from, '+', 'COUNT', 500)
+    if #part == 0 then break end
+    for _, entry in ipairs(part) do size = size + cost(entry[2][2], digest_of(entry[2])) end
+    from = '(' .. part[#part][1]
+  end
+end
+
+-- Room is made before anything is added: Redis refuses what adds when it is full, not what drops.
+-- The last entry stays, for it tells where the numbers are.
+local coming, number = 0, (#ARGV - 12) / 4
+for at = 13, #ARGV, 4 do coming = coming + cost(ARGV[at + 3], ARGV[at + 2] ~= '') end
+local length, most, most_bytes = redis.call('XLEN', log), tonumber(ARGV[6]), tonumber(ARGV[7])
+local function crowded()
+  return length > 1 and (length + number > most or size + coming > most_bytes)
+end
+while crowded() do
+  local gone
+  for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', 50)) do
+    if not crowded() then break end
+    local digest = digest_of(entry[2])
+    if digest then redis.call('DEL', ARGV[12] .. digest) end
+    size = size - cost(entry[2][2], digest)
+    length = length - 1
+    gone = entry[1]
+  end
+  local a, b = string.match(gone, '^(%d+)-(%d+)$')
+  redis.call('XTRIM', log, 'MINID', '=', entry_id(tonumber(a), tonumber(b) + 1))
 end
 
 -- A log that is gone, or ends before what has been seen of it, was lost: numbers must not be
@@ -51,24 +96,21 @@ local seen_epoch, seen_seq = tonumber(ARGV[3]), tonumber(ARGV[4])
 if not last or epoch < seen_epoch or (epoch == seen_epoch and seq < seen_seq) then
   epoch = math.max(tonumber(ARGV[5]), epoch + 1, seen_epoch + 1)
   seq = 0
-  redis.call('XADD', log, entry_id(epoch, 0), 'epoch', ARGV[9])
+  redis.call('XADD', log, entry_id(epoch, 0), 'epoch', ARGV[10])
+  size = size + cost(ARGV[10])
 end
-if serial == 0 then return entry_id(epoch, seq) end
+if serial == 0 then
+  redis.call('SET', size_key, string.format('%.0f', size))
+  return entry_id(epoch, seq)
+end
 
 local first = seq + 1
-local head = { string.format('%.0f %.0f', epoch, first), ARGV[9], ARGV[10] }
+local head = { string.format('%.0f %.0f', epoch, first), ARGV[10], ARGV[11] }
 local records, reply = {}, {}
-for at = 11, #ARGV, 6 do
-  local kind, form, index = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
-  local author, returned, record = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  local known
-  if index > 0 then
-    local became = redis.call('GET', KEYS[index])
-    if became then
-      local id, by = string.match(became, '^(%S+) (.*)$')
-      if by == author or returned == '1' then known = id end
-    end
-  end
+for at = 13, #ARGV, 4 do
+  local kind, form, digest, record = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local key = ARGV[12] .. digest
+  local known = digest ~= '' and redis.call('GET', key)
   if known then
     reply[#reply + 1] = '=' .. known
   else
@@ -77,8 +119,13 @@ for at = 11, #ARGV, 6 do
     if form == 'j' then
       record = record .. string.format(',"seq":%.0f,"epoch":%.0f}', seq, epoch)
     end
-    redis.call('XADD', log, 'MAXLEN', '~', ARGV[6], id, kind, record)
-    if index > 0 then redis.call('SET', KEYS[index], id .. ' ' .. author, 'PX', ARGV[7]) end
+    if digest ~= '' then
+      redis.call('XADD', log, id, kind, record, 'k', digest)
+      redis.call('SET', key, id, 'PX', ARGV[8])
+    else
+      redis.call('XADD', log, id, kind, record)
+    end
+    size = size + cost(record, digest ~= '')
     head[#head + 1] = kind .. #record
     records[#records + 1] = record
     reply[#reply + 1] = id
@@ -87,6 +134,7 @@ end
 if seq >= first then
   redis.call('PUBLISH', ARGV[1], table.concat(head, ' ') .. '\n' .. table.concat(records))
 end
+redis.call('SET', size_key, string.format('%.0f', size))
 local words = table.concat(reply, ' ')
-redis.call('SET', writer, ARGV[2] .. ' ' .. words, 'PX', ARGV[8])
+redis.call('SET', writer, ARGV[2] .. ' ' .. words, 'PX', ARGV[9])
 return words

@@ -28,9 +28,9 @@ KEPT_BYTES = 8 * 1024 * 1024
 class Room:
     """One room on this replica.
 
-    `count`, `names`, `changed` and `gone` are for `Presence`, `broken` for `Follower`,
-    `on_slow` for `Hub`, `highest` for `Outbox`; `wanted` messages are fetched for newcomers
-    at the start.
+    `count`, `names`, `changed` and `gone` are for `Presence`, `broken` and `written` for
+    `Follower`, `on_slow` for `Hub`, `highest` for `Outbox`; `wanted` messages are fetched for
+    newcomers at the start. Of Redis' memory the log may use a `share`.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class Room:
         log: logs.Log,
         *,
         retain: int,
+        share: float,
         wanted: int,
+        written: Callable[[], Position | None] = lambda: None,
         broken: Callable[[], None],
         on_slow: Callable[[Connection], None],
         highest: Callable[[], int],
@@ -51,12 +53,13 @@ class Room:
         gone: Callable[[list[str]], None] | None = None,
     ) -> None:
         self.name = name
-        self.log = Log(link, name, instance, retain)
+        self.log = Log(link, name, instance, retain, share)
         self.history = History(max(KEPT_RECORDS, wanted), KEPT_BYTES)
         self.hub = Hub(metrics.CONNECTIONS.labels(name), metrics.DELIVERIES.labels(name), on_slow)
         self.follower = Follower(
-            self.log, self.history, log, wanted=wanted, deliver=self._deliver, broken=broken
-        )
+            self.log, self.history, log,
+            wanted=wanted, written=written, deliver=self._deliver, broken=broken,
+        )  # fmt: skip
         self.subscription = Subscription(
             link, self.follower, metrics.RESUBSCRIPTIONS.labels(name),
             channel=self.log.channel, probe=self.log.probe, stream=self.log.stream,

@@ -60,7 +60,7 @@ class Chat:
         self._rooms = (self._conversation.room, self._playground.room)
         room = self._conversation.room
         self._log_writer = LogWriter(
-            self._link, room.log, settings.log_file, log, lambda: room.position
+            self._link, room.log, settings.log_file, settings.log_bytes, log, lambda: room.position
         )
         handshake = Handshake(
             {
@@ -70,6 +70,7 @@ class Chat:
             Page("chat").answer,
             metrics.REFUSED,
             settings,
+            log,
         )
         self._server = Server("chat", self, handshake, log, close_timeout=CLOSE_TIMEOUT)
         self._shares: Shares[tuple[str, str]] = Shares(
@@ -133,6 +134,7 @@ class Chat:
             "hears": hears,
             "stopping": self._stop.is_set(),
             "does": [f"{room}:{role}" for room, role in self._shares.active],
+            **({"log": self._log_writer.trouble} if self._log_writer.trouble else {}),
         }
 
     # What the server asks
@@ -142,7 +144,9 @@ class Chat:
         match ROOMS[connection.path]:
             case metrics.MAIN:
                 assert connection.request is not None
-                query = protocol.query(connection.request.path)
+                request = connection.request
+                offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol"))
+                query = protocol.query(request.path, offered)
                 await self._conversation.serve(connection, query)
             case metrics.PLAYGROUND:
                 await self._playground.serve(connection)

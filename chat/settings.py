@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from broadcast import settings as handshake
-from broadcast.admission import Network
+from broadcast.proxies import Network
 from chassis.settings import WithRedis, integer, number, setting, text
 
 
@@ -20,6 +20,12 @@ class Settings(WithRedis):
     log_file: str = setting(
         "CHAT_LOG_FILE", text, "messages.json", "where messages and events are written down"
     )
+    log_bytes: int = setting(
+        "CHAT_LOG_BYTES",
+        integer(1_000_000, 10**15),
+        "1000000000",
+        "bytes at which it becomes messages.json.1, in place of the former one",
+    )
     welcome: str = setting("CHAT_WELCOME", text, "Добро пожаловать в чат!", "the greeting")
     history: int = setting(
         "CHAT_HISTORY", integer(0, 10_000), "100", "messages that a newcomer gets"
@@ -32,7 +38,7 @@ class Settings(WithRedis):
     )
     origins: tuple[str, ...] = handshake.origins("CHAT_ORIGINS")
     message_bytes: int = setting(
-        "CHAT_MESSAGE_BYTES", integer(1, 32_768), "8192", "longest message, bytes of UTF-8"
+        "CHAT_MESSAGE_BYTES", integer(1, 32_768), "8192", "longest message, bytes of its JSON"
     )
     retain: int = setting(
         "CHAT_RETAIN",
@@ -42,7 +48,7 @@ class Settings(WithRedis):
     )
     connections: int = handshake.connections("CHAT_CONNECTIONS")
     per_address: int = handshake.per_address("CHAT_CONNECTIONS_PER_ADDRESS")
-    proxies: tuple[Network, ...] = handshake.proxies("CHAT_PROXIES")
+    proxies: tuple[Network | str, ...] = handshake.proxies("CHAT_PROXIES")
     idle_timeout: float = setting(
         "CHAT_IDLE_TIMEOUT",
         number(1, 3600),

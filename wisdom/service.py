@@ -64,8 +64,8 @@ class Wisdom:
             link,
             Follower(stream, log, self._sessions.deliver),
             metrics.RESUBSCRIPTIONS,
-            channel=keys.WISDOM,
-            probe=keys.probe(instance),
+            channel=self._link.channel(keys.WISDOM),
+            probe=self._link.channel(keys.probe(instance)),
             stream=keys.quotes(),
         )
         self._presence = Presence(
@@ -93,6 +93,7 @@ class Wisdom:
             self._answer,
             metrics.REFUSED,
             settings,
+            log,
         )
         self._server = Server("wisdom", self, handshake, log, close_timeout=CLOSE_TIMEOUT)
         metrics.PERIOD.set(settings.period)

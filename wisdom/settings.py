@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from broadcast import settings as handshake
-from broadcast.admission import Network
+from broadcast.proxies import Network
 from chassis.settings import WithRedis, integer, number, setting, text
 
 from .quotes import load
@@ -28,4 +28,4 @@ class Settings(WithRedis):
     origins: tuple[str, ...] = handshake.origins("WISDOM_ORIGINS")
     connections: int = handshake.connections("WISDOM_CONNECTIONS")
     per_address: int = handshake.per_address("WISDOM_CONNECTIONS_PER_ADDRESS")
-    proxies: tuple[Network, ...] = handshake.proxies("WISDOM_PROXIES")
+    proxies: tuple[Network | str, ...] = handshake.proxies("WISDOM_PROXIES")

@@ -67,7 +67,14 @@ class Stream:
         entry: bytes | None = await self._link.send(
             *_PUBLISH(
                 keys=[lease.key, keys.quotes()],
-                args=[lease.value, str(latest), text, KEPT, keys.WISDOM, keys.QUOTE],
+                args=[
+                    lease.value,
+                    str(latest),
+                    text,
+                    KEPT,
+                    self._link.channel(keys.WISDOM),
+                    keys.QUOTE,
+                ],
             )
         )
         return None if entry is None else Position.parse(entry)

@@ -82,7 +82,7 @@ class Ticker:
             metrics.QUOTES.inc()
             metrics.LATENESS.labels().observe(max(0.0, loop.time() - due))
             # One line for each tick, so that everybody can see that it goes on without anybody.
-            self._log.info("quote published", quote=quote, listening=self._listening())
+            self._log.debug("quote published", quote=quote, listening=self._listening())
             due += self._period
             skipped = missed(loop.time() - due, self._period)
             metrics.SKIPPED.inc(skipped)

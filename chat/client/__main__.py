@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 
+from chassis import output
+
 from . import text
 from .link import Link, Refused, address
 from .shell import HELP, piped, write
@@ -64,6 +66,7 @@ async def main(url: str) -> int:
 
 
 if __name__ == "__main__":
+    output.forgive()
     target = parse(sys.argv[1:])
     try:
         status = asyncio.run(main(target))

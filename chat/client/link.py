@@ -9,14 +9,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidStatus,
+    SecurityError,
+    WebSocketException,
+)
 
 from chassis import clock
 from chassis.backoff import Backoff
+from chassis.output import visible
+from chassis.websocket import Connect
 
 from . import text
-from .room import PAUSE, Outbox, Room
+from .room import PAUSE, Outbox, Room, asked, number
 from .stats import Stats
 
 FRAME_BYTES = 32 * 1024 * 1024
@@ -127,7 +134,8 @@ class Link:
                 if status in HARD:
                     raise Refused(f"the server refuses us with HTTP status {status}") from error
                 lost = f"the server answers with HTTP status {status}"
-            except (OSError, TimeoutError, InvalidHandshake) as error:
+            except (OSError, TimeoutError, WebSocketException, ValueError, LookupError) as error:
+                # Whatever a server answers, or redirects to: nothing of it is our mistake.
                 lost = _words(error)
             if self._closing.is_set():
                 break
@@ -145,8 +153,9 @@ class Link:
 
     async def _visit(self) -> str:
         """Be connected once; returns why it ended."""
-        async with connect(
+        async with Connect(
             _resuming(self.url, self.room.query),
+            subprotocols=self.room.protocols or None,
             open_timeout=OPEN_TIMEOUT,
             close_timeout=2,
             ping_interval=PING,
@@ -202,10 +211,7 @@ class Link:
                     await self._work.wait()
 
     async def _pause(self, lost: str) -> None:
-        asked = (self._goodbye or {}).get("retry_after_ms")
-        pause = self._backoff.delay()
-        if isinstance(asked, int | float):
-            pause = max(pause, asked / 1000)
+        pause = max(self._backoff.delay(), asked(self._goodbye or {}) or 0.0)
         self._show(text.problem(f"{lost}; reconnecting in {pause:.1f} s"))
         self.state = "reconnecting"
         with contextlib.suppress(TimeoutError):
@@ -222,7 +228,7 @@ class Link:
     def _take(self, data: str | bytes) -> None:
         try:
             frame = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(frame, dict):
             return
@@ -236,9 +242,10 @@ class Link:
             case "error":
                 self._refused(frame)
             case "presence":
-                self.room.online = frame.get("online")
+                self.room.online = number(frame.get("online"))
             case "who":
-                names = frame.get("clients") or ()
+                listed = frame.get("clients")
+                names = listed if isinstance(listed, list) else ()
                 line = text.people(frame.get("online"), names, self.room.client_id)
                 self._show(text.notice(line))
                 if self._answer and not self._answer.done():
@@ -246,16 +253,16 @@ class Link:
             case "goodbye":
                 self._goodbye = frame
                 if self._closing.is_set():
-                    self._show(text.notice(text.visible(str(frame.get("message", "")))))
+                    self._show(text.notice(text.shown(frame.get("message"))))
             case _:
                 if "message" in frame and self.room.accept(frame):
                     self._record(frame)
 
     def _history(self, frame: Mapping[str, Any]) -> None:
         welcome = self.room.greeting
-        records, gap = self.room.history(frame.get("records") or (), bool(frame.get("more")))
+        records, gap = self.room.history(frame.get("records"), bool(frame.get("more")))
         if self.state != "online":
-            greeting = text.visible(str(welcome or "")) if not self.stats.connections else ""
+            greeting = text.shown(welcome) if not self.stats.connections else ""
             self._show(text.notice(f"you are {self.room.client_id}. {greeting}".rstrip()))
             self.state = "online"
             self.stats.connected(clock.monotonic())
@@ -280,8 +287,7 @@ class Link:
 
     def _refused(self, frame: Mapping[str, Any]) -> None:
         why = text.refusal(frame.get("code"), frame.get("message"))
-        asked = frame.get("retry_after_ms")
-        pause = asked / 1000 if isinstance(asked, int | float) else None
+        pause = asked(frame)
         if frame.get("key") is None and self._answer and not self._answer.done():
             self._answer.set_result(PAUSE if pause is None else pause)
             return
@@ -300,7 +306,7 @@ class Link:
     def _give_up(self, message: str, why: str) -> None:
         self.failed += 1
         self.stats.refused += 1
-        start = text.visible(message[:40]) + ("…" if len(message) > 40 else "")
+        start = visible(message[:40]) + ("…" if len(message) > 40 else "")
         self._show(text.problem(f"not sent, {why}: {start}"))
         self._moved()
 
@@ -339,5 +345,7 @@ def _words(error: Exception) -> str:
             return "nobody listens there"
         case OSError():
             return f"no connection ({error.strerror or error})"
+        case SecurityError():
+            return visible(str(error))
         case _:
             return "this is no WebSocket server"

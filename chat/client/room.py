@@ -8,11 +8,17 @@ makes sending it again after a reconnect harmless.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
+
+from websockets import Subprotocol
+
+from .text import shown
 
 SEEN = 4096
 """Sequence numbers remembered, to drop what comes twice."""
@@ -29,7 +35,35 @@ PAUSE = 1.0
 PAUSE_CAP = 15.0
 """Seconds at most."""
 
+ASKED_CAP = 600.0
+"""Seconds that the server may ask for at most."""
+
+LARGEST = 2**63
+"""Sequence numbers are smaller."""
+
+LONGEST = 512
+"""Characters of an epoch or a token at most; they go back to the server."""
+
 Record = Mapping[str, Any]
+
+
+def asked(frame: Record) -> float | None:
+    """Read how many seconds the server asks us to wait; None if it does not, or in no sense."""
+    wait: Any = frame.get("retry_after_ms")
+    if type(wait) not in (int, float) or not 0 <= wait < math.inf:
+        return None
+    return float(min(wait, ASKED_CAP * 1000)) / 1000
+
+
+def number(value: object) -> int | None:
+    """Accept a count or a sequence number; None for anything else."""
+    return value if type(value) is int and 0 <= value < LARGEST else None
+
+
+def _word(value: object) -> str:
+    """Accept what may go back to the server; empty for anything else."""
+    word = str(value) if type(value) in (int, str) else ""
+    return word if word.isascii() and len(word) <= LONGEST else ""
 
 
 class Room:
@@ -51,12 +85,16 @@ class Room:
     @property
     def query(self) -> str:
         """The query string that resumes where we are; empty for a newcomer."""
-        fields: dict[str, object] = {}
-        if self.seq is not None:
-            fields = {"epoch": self.epoch, "seq": self.seq}
-        if self.token:
-            fields["token"] = self.token
-        return f"?{urlencode(fields)}" if fields else ""
+        if self.seq is None:
+            return ""
+        return "?" + urlencode({"epoch": self.epoch, "seq": self.seq})
+
+    @property
+    def protocols(self) -> list[Subprotocol]:
+        """Who we are, told as a subprotocol, as addresses stand in the logs of proxies."""
+        # No other word can be one.
+        told = self.token if re.fullmatch(r"[\w.-]+", self.token) else ""
+        return [Subprotocol("chat"), Subprotocol(f"token.{told}")] if told else []
 
     @property
     def greeting(self) -> object:
@@ -76,14 +114,15 @@ class Room:
 
     def welcome(self, frame: Record) -> None:
         """Take in the greeting. The position stays until the history is here."""
-        self.client_id = str(frame.get("client_id"))
-        self.token = str(frame.get("token") or "")
-        self._welcome = frame
+        self.client_id = shown(frame.get("client_id"))
+        self.token = _word(frame.get("token"))
+        self._welcome = {**frame, "epoch": _word(frame.get("epoch", self.epoch))}
 
-    def history(self, records: Iterable[Record], more: bool = False) -> tuple[list[Record], bool]:
+    def history(self, records: object, more: bool = False) -> tuple[list[Record], bool]:
         """Take in the history, or a part of it if there is `more` to come.
 
-        Returns the new records, and whether some before them are gone for good.
+        Returns the new records, and whether some before them are gone for good. What is no
+        record is passed over.
         """
         welcome = self._welcome or {}
         gap = self._resumed and welcome.get("recovered") is not True
@@ -98,16 +137,18 @@ class Room:
             self._ids.clear()
         if self.client_id is not None:
             self._ids.add(self.client_id)
-        fresh = [record for record in records if self.accept(record)]
-        latest = welcome.get("seq")
-        if not fresh and not more and type(latest) is int:
+        listed = records if isinstance(records, list) else []
+        found: list[Record] = [record for record in listed if isinstance(record, dict)]
+        fresh = [record for record in found if self.accept(record)]
+        latest = number(welcome.get("seq"))
+        if not fresh and not more and latest is not None:
             self.seq = max(self.seq or 0, latest)
         return fresh, gap
 
     def accept(self, record: Record) -> bool:
         """Move on to a record; False if it has been here already."""
-        seq = record.get("seq")
-        if type(seq) is not int:
+        seq = number(record.get("seq"))
+        if seq is None:
             return True
         if seq in self._seen:
             return False
@@ -120,7 +161,7 @@ class Room:
 
     def own(self, record: Record) -> bool:
         """Tell whether we said this, now or before a reconnect."""
-        return record.get("client_id") in self._ids
+        return shown(record.get("client_id")) in self._ids
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from chassis import clock
+from chassis.output import visible
 
 from . import text
 from .link import Link
@@ -54,7 +55,7 @@ async def obey(link: Link, show: Show, line: str) -> bool:
         case "/help":
             show(text.notice(HELP))
         case command:
-            show(text.problem(f"no such command: {text.visible(command)} (see /help)"))
+            show(text.problem(f"no such command: {visible(command)} (see /help)"))
     return True
 
 
@@ -107,8 +108,10 @@ async def _end(task: asyncio.Task[Any]) -> None:
 
 def write(line: text.Line) -> None:
     """Print a line of the room to the output, and what is about it to the error output."""
-    aside = line[0][0] in ("notice", "problem")
-    print(text.plain(line), file=sys.stderr if aside else sys.stdout, flush=True)
+    stream = sys.stderr if line[0][0] in ("notice", "problem") else sys.stdout
+    if stream.isatty():
+        line = text.wrapped(line, os.get_terminal_size(stream.fileno()).columns)
+    print(text.plain(line), file=stream, flush=True)
 
 
 async def piped(link: Link) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from contextlib import suppress
 
@@ -57,10 +58,11 @@ class Screen:
     def flush(self) -> None:
         """Print what has been collected."""
         self._news.clear()
+        width = os.get_terminal_size(1).columns
         pieces = [
             (f"class:{style}" if style else "", words)
             for line in self._lines
-            for style, words in (*line, ("", "\n"))
+            for style, words in (*text.wrapped(line, width), ("", "\n"))
         ]
         self._lines.clear()
         if pieces:

@@ -1,9 +1,4 @@
-"""From what the server sends to lines for a terminal. Pure.
-
-What others write is shown, never obeyed: control characters, which could move the cursor, set
-the window's title or answer in the user's name, and direction overrides, which could make a text
-read as another, appear as visible marks.
-"""
+"""From what the server sends to lines for a terminal, on which nothing of it is obeyed. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +7,18 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from chassis.output import visible
+
 Line = list[tuple[str, str]]
 """A line in pieces of `(style, text)`; styles are names, plain text joins the second halves."""
 
 COLOURS = 6
 """How many colours names are shown in: styles `name0`, `name1`, …"""
 
+LONGEST = 65_536
+"""Characters of one text that are shown; the server's own messages are shorter."""
+
 _CONTINUED = "      "
-_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_JOINERS = {"\u200c", "\u200d"}  # a part of many scripts, and of emoji
-_TAG_CHARACTERS = range(0xE0000, 0xE0080)
 
 ERRORS = {
     "too_long": "the message is too long",
@@ -48,49 +45,38 @@ CLOSES = {
 """What close codes mean (RFC 6455, and the registry that it set up)."""
 
 
-def visible(text: str, *, lines: bool = False) -> str:
-    """Neutralise a text for a terminal; with `lines` it keeps its line breaks."""
-    return "".join(
-        character
-        if character in _JOINERS
-        or (lines and character == "\n")
-        or (unicodedata.category(character) not in _HIDDEN)
-        else _mark(character)
-        for character in text.replace("\r\n", "\n")
-    )
-
-
-def _mark(character: str) -> str:
-    code = ord(character)
-    if character == "\t":
-        return "    "
-    if code < 0x20:
-        return chr(0x2400 + code)  # the symbols ␀, ␁, … ␛
-    if code == 0x7F:
-        return "␡"
-    if code in _TAG_CHARACTERS:
-        return ""  # the flags of England, Scotland and Wales are written with them
-    return f"<U+{code:04X}>"
+def shown(value: object, *, lines: bool = False) -> str:
+    """Neutralise what a server sent where a text belongs, whatever that is."""
+    match value:
+        case str():
+            cut = value[:LONGEST] + "…" if len(value) > LONGEST else value
+            return visible(cut, lines=lines)
+        case None:
+            return ""
+        case dict() | list():  # may be too deep to be written down
+            return "…"
+        case _:
+            return visible(str(value))
 
 
 def clock(time: object, zone: tzinfo | None = None) -> str:
     """Show a record's time as hours, minutes and seconds here, or in `zone`."""
     try:
-        moment = datetime.fromisoformat(str(time))
-    except ValueError:
+        moment = datetime.fromisoformat(shown(time))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return f"{moment.astimezone(zone):%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):  # no time, or one that no zone here knows
         return "--:--:--"
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return f"{moment.astimezone(zone):%H:%M:%S}"
 
 
 def record(entry: Mapping[str, Any], own: bool, zone: tzinfo | None = None) -> Line:
     """Lay out a record of the room."""
-    said = visible(str(entry.get("message", "")), lines=True).replace("\n", "\n" + _CONTINUED)
+    said = shown(entry.get("message"), lines=True).replace("\n", "\n" + _CONTINUED)
     when = ("time", clock(entry.get("time"), zone) + " ")
     if entry.get("sender") == "server":
         return [when, ("notice", f"* {said}")]
-    name = visible(str(entry.get("client_id")))
+    name = shown(entry.get("client_id"))
     style = "own" if own else f"name{_colour(name)}"
     return [when, (style, name), ("", f": {said}")]
 
@@ -115,9 +101,42 @@ def plain(line: Line) -> str:
     return "".join(text for _, text in line)
 
 
+def wrapped(line: Line, width: int) -> Line:
+    """Break a line where a terminal of `width` columns would.
+
+    A terminal's own second row begins where the next message does, and could be taken for one.
+    """
+    if width <= 2 * len(_CONTINUED):
+        return line
+    pieces: Line = []
+    column = 0
+    for style, words in line:
+        made: list[str] = []
+        for character in words:
+            if character == "\n":
+                column = 0
+            else:
+                wide = columns(character)
+                if column + wide > width:
+                    made.append("\n" + _CONTINUED)
+                    column = len(_CONTINUED)
+                column += wide
+            made.append(character)
+        pieces.append((style, "".join(made)))
+    return pieces
+
+
+def columns(character: str) -> int:
+    """Tell how many columns a character takes on a terminal."""
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
 def refusal(code: object, message: object) -> str:
     """Say why the server did not take something."""
-    return ERRORS.get(str(code)) or visible(str(message or code or "no reason given"))
+    said = shown(code)
+    return ERRORS.get(said) or shown(message) or said or "no reason given"
 
 
 def close(code: int | None, reason: str = "") -> str:
@@ -129,8 +148,8 @@ def close(code: int | None, reason: str = "") -> str:
 
 def people(online: object, clients: Iterable[object], own: str | None) -> str:
     """List who is in the room."""
-    names = [visible(str(name)) + (" (you)" if name == own else "") for name in clients]
-    return f"{online} here: {', '.join(names)}" if names else f"{online} here"
+    names = [shown(name) + (" (you)" if name == own else "") for name in clients]
+    return f"{shown(online)} here: {', '.join(names)}" if names else f"{shown(online)} here"
 
 
 def duration(seconds: float) -> str:

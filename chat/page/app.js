@@ -2,7 +2,8 @@
 
 import { Link } from "./link.js";
 import { Outbox, Room } from "./room.js";
-import { avatar, element, View } from "./view.js";
+import { Tabs } from "./tabs.js";
+import { avatar, element, named, View } from "./view.js";
 import { choose, Words } from "./words.js";
 
 const STORE = "chat";
@@ -16,15 +17,13 @@ const LISTED = 300; // names in the list of people at most
 
 const by = (id) => document.getElementById(id);
 const words = new Words(choose(navigator.languages ?? [navigator.language ?? "en"]));
-const saved = restore();
-const room = new Room(saved.room);
-const outbox = new Outbox(saved.outbox);
+const { room, outbox, draft } = restore();
 const view = new View(
   words,
   { scroll: by("log"), messages: by("messages"), pending: by("pending"), empty: by("empty") },
   { onretry: retry, ondrop: drop },
 );
-const link = new Link({ address, onframe: receive, onstate: showState, onlost: disconnected });
+const link = new Link({ address, protocols: () => room.protocols, onframe: receive, onstate: showState, onlost: disconnected });
 const fresh = []; // records that are about to be shown
 let arriving = 0;
 let unread = 0;
@@ -37,9 +36,9 @@ let unanswered = 0;
 // What comes in ----------------------------------------------------------------------------
 
 function receive(frame) {
-  const handlers = { welcome, history, message, ack, presence, who, error, goodbye };
-  const known = frame && Object.hasOwn(handlers, frame.type);
-  if (known) handlers[frame.type](frame);
+  const handlers = { __proto__: null, welcome, history, message, ack, presence, who, error, goodbye };
+  const handle = handlers[frame?.type];
+  if (handle) handle(frame);
   else if (frame?.sender === "server" && frame.message) message(frame);
   save();
 }
@@ -47,7 +46,7 @@ function receive(frame) {
 function welcome(frame) {
   room.welcome(frame);
   by("self").textContent = words.say("you", { id: frame.client_id });
-  if (!greeted && frame.message) view.messages.append(view.notice(frame.message));
+  if (!greeted && frame.message) view.messages.append(view.notice(words.greeting(frame.message)));
   greeted = true;
 }
 
@@ -133,7 +132,7 @@ function presence(frame) {
 }
 
 function who(frame) {
-  const clients = (frame.clients ?? []).map(String);
+  const clients = Array.isArray(frame.clients) ? frame.clients.map(named) : [];
   if (typeof frame.online === "number" && frame.online !== online) {
     online = frame.online;
     presence({ online });
@@ -253,9 +252,32 @@ function complain(text) {
 }
 
 function togglePeople(open) {
+  const inside = by("who").contains(document.activeElement);
   by("who").hidden = !open;
   by("people").setAttribute("aria-expanded", String(open));
+  cover();
+  if (!open && inside) by("people").focus();
   if (open) link.send({ type: "who" });
+}
+
+// On a small screen the list lies over all else, and is a dialog: what is below is out of reach.
+function cover() {
+  const covered = !by("who").hidden && getComputedStyle(by("who")).position === "fixed";
+  for (const [name, value] of [["role", "dialog"], ["aria-modal", "true"]]) {
+    if (covered) by("who").setAttribute(name, value);
+    else by("who").removeAttribute(name);
+  }
+  for (const below of document.querySelectorAll("#app > :not(#who)")) {
+    below.toggleAttribute("inert", covered);
+  }
+  if (covered && !by("who").contains(document.activeElement)) by("who-close").focus();
+}
+
+// Browsers without `inert` would let the focus out of it.
+function stay(event) {
+  if (event.key !== "Tab" || by("who").getAttribute("role") !== "dialog") return;
+  event.preventDefault();
+  by("who-close").focus(); // nothing else there takes it
 }
 
 // Grow with what is typed, up to what the style allows.
@@ -283,12 +305,27 @@ function translate() {
 
 // What survives a reload, or the end of this tab's process ------------------------------------
 
+// What cannot be understood would stop every reload of the tab as well: then it is a newcomer.
 function restore() {
   try {
-    return JSON.parse(sessionStorage.getItem(STORE)) ?? {};
+    const saved = JSON.parse(sessionStorage.getItem(STORE)) ?? {};
+    return {
+      room: new Room(saved.room),
+      outbox: new Outbox(saved.outbox),
+      draft: String(saved.draft ?? ""),
+    };
   } catch {
-    return {};
+    return { room: new Room(), outbox: new Outbox(), draft: "" };
   }
+}
+
+// This tab is a copy of one that is still there: it is somebody else, but for what is being typed.
+function beNew() {
+  Object.assign(room, new Room());
+  outbox.items = [];
+  view.clear();
+  greeted = false;
+  save();
 }
 
 function store() {
@@ -296,9 +333,9 @@ function store() {
   const items = outbox.items.map(({ key, text, failed }) => ({
     key, text, failed, sent: false, broken: 0, refused: 0,
   }));
-  const draft = by("text").value;
+  const typed = by("text").value;
   try {
-    sessionStorage.setItem(STORE, JSON.stringify({ room: room.saved, outbox: items, draft }));
+    sessionStorage.setItem(STORE, JSON.stringify({ room: room.saved, outbox: items, draft: typed }));
   } catch {
     // Full, or not allowed here: then this tab starts as a newcomer next time.
   }
@@ -313,7 +350,7 @@ function save() {
 translate();
 view.show(room.records, { quiet: true });
 for (const item of outbox.items) view.send(item);
-by("text").value = saved.draft ?? "";
+by("text").value = draft;
 fit();
 view.toEnd();
 
@@ -329,14 +366,16 @@ by("log").addEventListener("scroll", () => {
 by("jump").addEventListener("click", () => (view.toEnd(), clearUnread(), by("text").focus()));
 by("now").addEventListener("click", () => link.start());
 by("people").addEventListener("click", () => togglePeople(by("who").hidden));
-by("who-close").addEventListener("click", () => (togglePeople(false), by("people").focus()));
+by("who-close").addEventListener("click", () => togglePeople(false));
 document.addEventListener("click", (event) => {
   const inside = event.target.closest("#who, #people");
   if (!inside && getComputedStyle(by("who")).position === "fixed") togglePeople(false);
 });
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !by("who").hidden) togglePeople(false);
+  stay(event);
 });
+addEventListener("resize", cover);
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) return store();
   if (view.atEnd) clearUnread();
@@ -355,4 +394,9 @@ const fitScreen = () => {
 globalThis.visualViewport?.addEventListener("resize", fitScreen);
 
 if (matchMedia("(min-width: 64rem)").matches) togglePeople(true);
-link.start();
+// Where that would not bring up a keyboard over half of the screen.
+if (matchMedia("(hover: hover) and (pointer: fine)").matches) by("text").focus();
+new Tabs(() => room.token).ask((taken) => {
+  if (taken) beNew();
+  link.start();
+});

@@ -6,14 +6,15 @@ const HEALTHY = 10_000; // ms a connection must last before the pauses start sma
 const OPENING = 10_000; // ms for a connection to open and greet
 const QUIET = 40_000; // ms without a frame after which the server is asked for a sign of life
 const ANSWER = 10_000; // ms it has for an answer
+const ASKED = 600_000; // ms that the server may ask for before the next attempt at most
 
 const AGAIN = new Set([1009]); // the message was at fault, and will not be sent again
 
 // States: connecting, online, waiting (until `due`), offline (no network), stopped (by the
 // server, for good: `start()` goes on).
 export class Link {
-  constructor({ address, onframe, onstate, onlost }) {
-    Object.assign(this, { address, onframe, onstate, onlost });
+  constructor({ address, protocols, onframe, onstate, onlost }) {
+    Object.assign(this, { address, protocols, onframe, onstate, onlost });
     this.state = "connecting";
     this.socket = null;
     this.attempts = 0;
@@ -30,7 +31,7 @@ export class Link {
     if (navigator.onLine === false) return this.pause();
     this.set("connecting");
     this.farewell = null;
-    const socket = new WebSocket(this.address());
+    const socket = new WebSocket(this.address(), this.protocols());
     this.socket = socket;
     this.expect(OPENING);
     socket.onmessage = (event) => socket === this.socket && this.receive(event.data);
@@ -92,12 +93,13 @@ export class Link {
     this.onlost(code);
     if (this.opened && Date.now() - this.opened >= HEALTHY) this.attempts = 0;
     this.opened = 0;
-    const asked = this.farewell?.retry_after_ms;
+    const asked = this.farewell?.retry_after_ms; // a timer takes what is no number, or too much, for 0
     if (this.farewell && asked === undefined && !AGAIN.has(code)) return this.set("stopped");
     if (navigator.onLine === false) return this.set("offline");
     const ceiling = Math.min(CAP, FIRST * 2 ** Math.min(this.attempts, 30));
     this.attempts += 1;
-    const pause = Math.max(ceiling * (0.5 + 0.5 * Math.random()), asked ?? 0);
+    const least = Number.isFinite(asked) ? Math.min(asked, ASKED) : 0;
+    const pause = Math.max(ceiling * (0.5 + 0.5 * Math.random()), least);
     this.due = Date.now() + pause;
     this.set("waiting");
     this.timer = setTimeout(() => this.start(), pause);

@@ -10,7 +10,7 @@ export class Room {
     this.epoch = saved.epoch ?? null; // the numbering that `seq` belongs to
     this.seq = saved.seq ?? null; // the last record seen: where to resume
     this.token = saved.token ?? null; // proves that it is we who come back
-    this.records = saved.records ?? [];
+    this.records = (saved.records ?? []).filter(sound);
     this.mine = new Set(saved.mine ?? []); // the ids this tab has had in this epoch
     this.id = null;
     this.welcomed = null; // a welcome whose history has not come yet
@@ -18,10 +18,14 @@ export class Room {
   }
 
   get query() {
-    const { epoch, seq, token } = this;
-    const fields = { ...(seq === null ? {} : { epoch, seq }), ...(token ? { token } : {}) };
-    const query = new URLSearchParams(fields).toString();
-    return query && `?${query}`;
+    const { epoch, seq } = this;
+    return seq === null ? "" : `?${new URLSearchParams({ epoch, seq })}`;
+  }
+
+  // Who we are, told as a subprotocol: addresses stand in the logs of proxies. No other word may.
+  get protocols() {
+    const { token } = this;
+    return token && !/[^\w.-]/.test(token) ? ["chat", `token.${token}`] : [];
   }
 
   welcome(frame) {
@@ -43,14 +47,15 @@ export class Room {
       this.mine.clear();
     }
     if (this.id !== null) this.mine.add(this.id);
-    const fresh = frame.records.filter((record) => this.accept(record));
+    const records = Array.isArray(frame.records) ? frame.records : [];
+    const fresh = records.filter((record) => this.accept(record));
     if (!frame.more) this.seq = Math.max(this.seq ?? 0, fresh.length ? 0 : welcome.seq);
     return { fresh, gap: welcome.resumed && welcome.recovered !== true };
   }
 
-  // Remember a record; false if it has been seen.
+  // Remember a record; false if it has been seen, or is none.
   accept(record) {
-    if (this.seen.has(record.seq)) return false;
+    if (!sound(record) || this.seen.has(record.seq)) return false;
     this.seen.add(record.seq);
     this.seq = Math.max(this.seq ?? 0, record.seq);
     record.mine = record.sender === "client" && this.mine.has(record.client_id);
@@ -63,6 +68,11 @@ export class Room {
     const records = this.records.slice(-STORED);
     return { epoch: this.epoch, seq: this.seq, token: this.token, records, mine: [...this.mine].slice(-100) };
   }
+}
+
+// What has no place among the others would harm them.
+function sound(record) {
+  return Number.isSafeInteger(record?.seq);
 }
 
 // Messages on their way out, one at a time: the order is kept, and an answer is always to the

@@ -5,6 +5,9 @@ import { KEPT } from "./room.js";
 
 const TOGETHER = 5 * 60_000; // ms within which one sender's messages form a group
 const NEAR = 80; // px from the end that still count as being there
+const LONGEST_ID = 64; // characters shown of a client's id
+const TALL = 16; // lines of a message from which on it is folded
+const WORDY = 1_500; // characters likewise
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);
@@ -13,16 +16,28 @@ export function element(tag, className, ...children) {
   return made;
 }
 
+// A client's id, whatever the server sent in its place.
+export function named(id) {
+  return (typeof id === "string" ? id : JSON.stringify(id) ?? "").slice(0, LONGEST_ID);
+}
+
 // Mark an element with a client's colour; clients next to each other get distant hues.
 export function colour(made, id) {
-  const number = Number(/\d+$/.exec(id)?.[0] ?? [...id].reduce((sum, c) => sum + c.codePointAt(0), 0));
+  const letters = () => [...id].reduce((sum, letter) => sum + letter.codePointAt(0), 0);
+  const number = Number(digits(id) || letters());
   made.style.setProperty("--hue", Math.round((number * 137.5 + 40) % 360));
 }
 
 // Two characters for an id: the last digits of `Client_12`, or its first letters.
 export function initials(id) {
-  const digits = /\d+$/.exec(id)?.[0];
-  return digits ? digits.slice(-3) : [...id].slice(0, 2).join("").toUpperCase();
+  return digits(id).slice(-3) || [...id].slice(0, 2).join("").toUpperCase();
+}
+
+// The digits at the end of an id.
+function digits(id) {
+  let start = id.length;
+  while (start > 0 && id[start - 1] >= "0" && id[start - 1] <= "9") start -= 1;
+  return id.slice(start).slice(-15);
 }
 
 export function avatar(id) {
@@ -41,6 +56,15 @@ export class View {
     this.landing = new Map(); // key → sequence number it got; its record is still to come
   }
 
+  clear() {
+    this.last = this.day = null;
+    this.outgoing.clear();
+    this.landing.clear();
+    this.messages.replaceChildren();
+    this.pending.replaceChildren();
+    this.blank();
+  }
+
   get atEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroll;
     return scrollHeight - scrollTop - clientHeight < NEAR;
@@ -56,11 +80,20 @@ export class View {
     // A screen reader shall read what is said now, not a hundred old messages.
     this.scroll.setAttribute("aria-live", quiet ? "off" : "polite");
     const batch = document.createDocumentFragment();
-    for (const record of records) this.add(batch, record);
+    for (const record of records) this.tryAdd(batch, record);
     this.messages.append(batch);
     while (this.messages.childElementCount > KEPT) this.messages.firstElementChild.remove();
     this.blank();
     if (end) this.toEnd();
+  }
+
+  // A record that cannot be shown must not take the others with it, now and at each reload.
+  tryAdd(batch, record) {
+    try {
+      this.add(batch, record);
+    } catch (error) {
+      console.error("a record cannot be shown", record.seq, error);
+    }
   }
 
   add(batch, record) {
@@ -90,21 +123,38 @@ export class View {
   }
 
   message(record, time) {
-    const joined =
-      this.last?.client_id === record.client_id && time - new Date(this.last.time) < TOGETHER;
-    this.last = record;
+    const id = named(record.client_id);
+    const { last } = this;
+    const joined = last?.client_id === id && time - new Date(last.time) < TOGETHER;
+    this.last = { client_id: id, time: record.time };
     const made = element("article", `message${record.mine ? " mine" : ""}${joined ? " joined" : ""}`);
     made.dataset.seq = record.seq;
-    colour(made, record.client_id);
-    const name = element("p", "name", element("bdi", "", record.client_id));
+    colour(made, id);
+    const name = element("p", "name", element("bdi", "", id));
     if (record.mine) name.append(` · ${this.words.say("me")}`);
     const clock = element("time", "", Number.isNaN(time.getTime()) ? "" : this.words.clock.format(time));
     if (clock.textContent) {
       clock.dateTime = time.toISOString();
       clock.title = this.words.moment.format(time);
     }
-    made.append(avatar(record.client_id), name, bubble(record.message, clock));
+    const said = String(record.message ?? "");
+    made.append(avatar(id), name, bubble(said, clock, this.folding(said)));
     return made;
+  }
+
+  // What shows all of a long message, which must not push the others out of reach; or nothing.
+  folding(text) {
+    if (text.length <= WORDY && text.split("\n", TALL + 1).length <= TALL) return [];
+    const button = element("button", "unfold", this.words.say("more"));
+    button.type = "button";
+    button.setAttribute("aria-expanded", "false");
+    button.addEventListener("click", () => {
+      const all = button.parentElement.classList.toggle("unfolded");
+      button.setAttribute("aria-expanded", String(all));
+      button.textContent = this.words.say(all ? "less" : "more");
+      if (!all) button.scrollIntoView({ block: "nearest" });
+    });
+    return [button];
   }
 
   // A message that is on its way, or did not get there.
@@ -163,8 +213,8 @@ export class View {
   }
 }
 
-function bubble(text, foot) {
-  const words = element("p", "text", ...linked(String(text ?? "")));
+function bubble(text, foot, folding = []) {
+  const words = element("p", "text", ...linked(text));
   words.dir = "auto"; // and a paragraph of its own, so overrides in it end with it
-  return element("div", "bubble", words, foot);
+  return element("div", `bubble${folding.length ? " long" : ""}`, words, ...folding, foot);
 }

@@ -25,6 +25,9 @@ const ENGLISH = {
   failed: "not sent",
   retry: "Try again",
   drop: "Remove",
+  more: "Show all of it",
+  less: "Show less",
+  welcome: "Welcome to the chat!",
   latest: "To the latest messages",
   people: { one: "{n} person here", other: "{n} people here" },
   unread: { one: "{n} new message", other: "{n} new messages" },
@@ -75,6 +78,9 @@ const RUSSIAN = {
   failed: "не отправлено",
   retry: "Повторить",
   drop: "Убрать",
+  more: "Показать целиком",
+  less: "Свернуть",
+  welcome: "Добро пожаловать в чат!",
   latest: "К последним сообщениям",
   people: {
     one: "{n} человек здесь", few: "{n} человека здесь",
@@ -131,6 +137,9 @@ const UKRAINIAN = {
   failed: "не надіслано",
   retry: "Повторити",
   drop: "Прибрати",
+  more: "Показати повністю",
+  less: "Згорнути",
+  welcome: "Ласкаво просимо до чату!",
   latest: "До останніх повідомлень",
   people: {
     one: "{n} людина тут", few: "{n} людини тут",
@@ -163,11 +172,14 @@ const UKRAINIAN = {
   },
 };
 
-const LANGUAGES = { en: ENGLISH, ru: RUSSIAN, uk: UKRAINIAN };
+// The server's own greeting, as long as nobody has given it another.
+const USUAL_WELCOME = RUSSIAN.welcome;
+
+const LANGUAGES = { __proto__: null, en: ENGLISH, ru: RUSSIAN, uk: UKRAINIAN };
 
 // The first of the browser's locales whose language is spoken here; English otherwise.
 export function choose(preferred) {
-  return preferred.find((locale) => Object.hasOwn(LANGUAGES, language(locale))) ?? "en";
+  return preferred.find((locale) => language(locale) in LANGUAGES) ?? "en";
 }
 
 function language(locale) {
@@ -198,6 +210,11 @@ export class Words {
   // An error in words: ours for a code that is known, otherwise the server's own.
   error(code, message) {
     return this.words.errors[code] ?? message ?? String(code);
+  }
+
+  // The server's greeting, in our language if it is the usual one.
+  greeting(message) {
+    return message === USUAL_WELCOME ? this.words.welcome : message;
   }
 
   // Why the server ends the connection; empty if nobody needs to know.

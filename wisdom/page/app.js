@@ -5,7 +5,7 @@ import { Link } from "./link.js";
 import { Listening } from "./listening.js";
 import { Quotes } from "./quotes.js";
 import { PING, Session } from "./session.js";
-import { ending, listeners, SILENCE, STATES } from "./words.js";
+import { ending, LANGUAGE, listeners, say, WORDS } from "./words.js";
 
 const PATIENCE = { connecting: 10_000, subscribing: 10_000, leaving: 3_000 }; // ms in a state
 const QUIET = 40_000; // ms without a quote after which the connection is tried
@@ -22,6 +22,7 @@ const listening = new Listening({ address: "listening", onanswer: count });
 let reason = ""; // why the last connection ended
 let due = 0; // when the next one is tried
 let ticking = 0;
+let shown = "idle"; // the state that is shown
 let known = null; // the id that is shown, and kept alive
 
 function address() {
@@ -68,13 +69,13 @@ function receive(event) {
 function lost(code) {
   session.lost(code);
   reason = ending(code);
-  journal.note(`соединение закрыто: ${code}, ${reason}`);
+  journal.note(say("closed", { code, reason }));
   if (session.state === "waiting") due = Date.now() + link.retry(() => act("connect"));
   show();
 }
 
 function count(n) {
-  by("listening").textContent = n === null ? "неизвестно" : listeners(n);
+  by("listening").textContent = n === null ? say("unknown") : listeners(n);
 }
 
 // The page can be seen again, or the network is back: no reason to wait any longer.
@@ -95,11 +96,13 @@ function show() {
   }
   // A screen reader tells what is written here: once, not with each attempt or each quote.
   const again = state === "connecting" && reason;
-  const status = STATES[again ? "waiting" : state];
+  const status = WORDS.states[again ? "waiting" : state];
   if (by("status").textContent !== status) by("status").textContent = status;
-  by("silence").textContent = SILENCE[state];
+  by("silence").textContent = WORDS.silence[state];
   by("silence").hidden = !quotes.none;
   if (id !== known) identify(id);
+  if (state !== shown) listening.soon();
+  shown = state;
   listening.want(id !== null && !document.hidden);
   tick();
   watch();
@@ -117,7 +120,7 @@ function identify(id) {
 function tick() {
   const waiting = session.state === "waiting";
   const seconds = Math.max(1, Math.ceil((due - Date.now()) / 1000));
-  by("reason").textContent = reason + (waiting ? ` · попытка через ${seconds} с` : "");
+  by("reason").textContent = reason + (waiting ? ` · ${say("again", { seconds })}` : "");
   clearTimeout(ticking);
   if (waiting) ticking = setTimeout(tick, 1_000);
 }
@@ -130,8 +133,20 @@ function watch() {
   });
 }
 
+function translate() {
+  document.documentElement.lang = LANGUAGE;
+  document.title = say("title");
+  for (const made of document.querySelectorAll("[data-text]")) {
+    made.textContent = say(made.dataset.text);
+  }
+  for (const made of document.querySelectorAll("[data-label]")) {
+    made.setAttribute("aria-label", say(made.dataset.label));
+  }
+}
+
 // Start ------------------------------------------------------------------------------------
 
+translate();
 for (const button of buttons) {
   button.addEventListener("click", () => press(button.dataset.action));
 }

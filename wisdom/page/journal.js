@@ -1,13 +1,14 @@
 // What went over the connection, both ways, the newest first.
 
 import { clock, element } from "./view.js";
+import { say } from "./words.js";
 
 const KEPT = 200; // older lines go
 
 const WAYS = {
-  out: { sign: "→", label: "отправлено" },
-  in: { sign: "←", label: "получено" },
-  link: { sign: "•", label: "соединение" },
+  out: { sign: "→", label: say("sent") },
+  in: { sign: "←", label: say("received") },
+  link: { sign: "•", label: say("link") },
 };
 
 export class Journal {

@@ -1,6 +1,8 @@
 // What the lists on the screen are made of.
 
-const TIME = new Intl.DateTimeFormat("ru", { timeStyle: "medium" });
+import { LOCALE } from "./words.js";
+
+const TIME = new Intl.DateTimeFormat(LOCALE, { timeStyle: "medium" });
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);

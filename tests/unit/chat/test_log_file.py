@@ -141,3 +141,47 @@ def test_a_log_that_was_taken_away_begins_anew(tmp_path: Path) -> None:
         log.append([record(seq)])
     assert written(path) == [4, 5, 6]
     log.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_log_that_would_be_too_long(tmp_path: Path, *, restarted: bool) -> None:
+    """A log would fill the disk, or lose records where one file ends and the next begins."""
+    path, former = tmp_path / "messages.json", tmp_path / "messages.json.1"
+    log = LogFile(path, most=200)
+    log.open()
+    seen: list[int] = []
+    for seq in range(1, 31):
+        log.append([record(seq)])
+        if former.exists():
+            kept = written(former)
+            assert kept[-1] + 1 == written(path)[0]
+            seen += [old for old in kept if old not in seen]
+        assert path.stat().st_size <= 200
+        if restarted:
+            log.close()
+            log = LogFile(path, most=200)
+            assert log.open() == Position(1, seq)
+    assert seen + written(path) == list(range(1, 31))
+    log.close()
+
+
+def test_a_crash_between_two_logs(tmp_path: Path) -> None:
+    """All that Redis still has would be written a second time."""
+    path = tmp_path / "messages.json"
+    log = LogFile(path)
+    log.open()
+    log.append([record(1), record(2)])
+    log.close()
+    path.rename(tmp_path / "messages.json.1")
+    assert LogFile(path).open() == Position(1, 2)
+
+
+def test_a_record_that_is_too_long_by_itself(tmp_path: Path) -> None:
+    """It would never be written, and nothing after it."""
+    path = tmp_path / "messages.json"
+    log = LogFile(path, most=10)
+    log.open()
+    for seq in (1, 2, 3):
+        log.append([record(seq)])
+        assert written(path) == [seq]
+    log.close()

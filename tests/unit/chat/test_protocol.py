@@ -73,6 +73,21 @@ def test_the_query_is_read(path: str, expected: Query) -> None:
     assert protocol.query(path) == expected
 
 
+@pytest.mark.parametrize(
+    ("offered", "token"),
+    [
+        ("chat, token.Client_1.a0", "Client_1.a0"),
+        ("token.Client_1.a0,token.b", "Client_1.a0"),
+        ("chat", "old"),
+        ("", "old"),
+        ("token.", ""),
+    ],
+)
+def test_a_token_comes_as_a_subprotocol(offered: str, token: str) -> None:
+    """It would have to stand in the address, and so in the logs of proxies."""
+    assert protocol.query("/?token=old", offered).token == token
+
+
 def test_records_carry_the_promised_keys() -> None:
     """The log would lack what it is read for."""
     record = json.loads(protocol.record("message", "Client_1", "hi", "client") + b"}")

@@ -194,5 +194,9 @@ def test_a_history_may_come_in_parts() -> None:
 def test_a_client_proves_that_it_is_the_same() -> None:
     """After a reconnect a message sent again would be taken for another one's."""
     room = Room()
+    assert room.protocols == []
+    enter(room, [record(1)], token="Client_1.a0")
+    assert room.query == "?epoch=1&seq=1"  # which proxies log
+    assert room.protocols == ["chat", "token.Client_1.a0"]
     enter(room, [record(1)], token="a b&c")
-    assert room.query == "?epoch=1&seq=1&token=a+b%26c"
+    assert room.protocols == []

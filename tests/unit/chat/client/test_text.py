@@ -2,42 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chat.client import text
 from chat.client.link import address
-
-
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        ("plain Привіт 🙂", "plain Привіт 🙂"),
-        ("\x1b[2J\x1b]0;title\x07", "␛[2J␛]0;title␇"),
-        ("\x9b31m", "<U+009B>31m"),
-        ("a\u202egnp.exe\u202c", "a<U+202E>gnp.exe<U+202C>"),
-        ("\u2066x\u2069", "<U+2066>x<U+2069>"),
-        ("👩\u200d🚀", "👩\u200d🚀"),
-        ("tab\there", "tab    here"),
-        ("\ud800", "<U+D800>"),
-        ("\x7f\r\u2028", "␡␍<U+2028>"),
-    ],
-)
-def test_controls_are_shown(raw: str, shown: str) -> None:
-    """Somebody could write to another's terminal, or make a text read as another."""
-    assert text.visible(raw) == shown
-
-
-@given(st.text(alphabet=st.characters()))
-def test_nothing_printed_controls_the_terminal(raw: str) -> None:
-    """Some character would get through to the terminal and be obeyed."""
-    shown = text.visible(raw)
-    hidden = [c for c in shown if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
-    assert not set(hidden) - {"\u200c", "\u200d"}
 
 
 def test_a_record_is_a_line() -> None:
@@ -90,3 +60,21 @@ def test_wrong_addresses_are_refused(wrong: str) -> None:
     """A user would see a traceback, or wait for ever."""
     with pytest.raises(ValueError, match=r"."):
         address(wrong)
+
+
+@pytest.mark.parametrize("letter", ["x", "я", "漢", "e\u0301", "👋🏽"])
+@pytest.mark.parametrize("width", [20, 33, 80, 100])
+def test_a_second_row_is_indented(letter: str, width: int) -> None:
+    """The end of a long message, on a row of its own, could pass for another's message."""
+    entry = {
+        "time": "x",
+        "client_id": "Client_3",
+        "message": letter * 300 + "12:00:00 Client_1: I agree",
+    }
+    line = text.record(entry, own=False)
+    rows = text.plain(text.wrapped(line, width)).split("\n")
+    assert rows[0].startswith("--:--:-- Client_3: ")
+    assert all(row.startswith("      ") for row in rows[1:])
+    assert all(sum(map(text.columns, row)) <= width for row in rows)
+    whole = rows[0] + "".join(row.removeprefix("      ") for row in rows[1:])
+    assert whole == text.plain(line)

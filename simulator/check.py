@@ -28,14 +28,29 @@ _MASK = BLOCK - 1
 _INTEGERS = {int}
 
 
-class Seen:
-    """Remember which of the numbers behind the highest one have been added, 2²¹ of them."""
+BUDGET = 24 * 1024 * 1024
+"""Bytes in which all surnames together remember what they have received."""
 
-    __slots__ = ("_blocks", "_newest")
+
+class Seen:
+    """Remember which of the numbers behind the highest one have been added, 2²¹ of them.
+
+    Fewer, when all who remember something have used up their common budget.
+    """
+
+    __slots__ = ("_blocks", "_floor", "_newest")
+
+    taken = 0
+    """Blocks that all of them have."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, bytearray] = {}
         self._newest = -1
+        self._floor = -1
+        """The highest block that was forgotten."""
+
+    def __del__(self) -> None:
+        Seen.taken -= len(self._blocks)
 
     def add(self, number: int) -> bool:
         """Add a number and tell whether it is new; older ones than remembered are not."""
@@ -59,14 +74,22 @@ class Seen:
 
     def _block(self, number: int) -> bytearray | None:
         block = self._blocks.get(number)
-        if block is not None or number <= self._newest - WINDOW:
+        if block is not None or number <= max(self._newest - WINDOW, self._floor):
             return block
         block = self._blocks[number] = bytearray(BLOCK)
+        Seen.taken += 1
         if number > self._newest:
             self._newest = number
             for old in [key for key in self._blocks if key <= number - WINDOW]:
-                del self._blocks[old]
-        return block
+                self._forget(old)
+        while Seen.taken * BLOCK > BUDGET and len(self._blocks) > 1:
+            self._forget(min(self._blocks))
+        return self._blocks.get(number)
+
+    def _forget(self, number: int) -> None:
+        del self._blocks[number]
+        Seen.taken -= 1
+        self._floor = max(self._floor, number)
 
 
 class Progress:

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from chassis import clock, logs, ops, tasks
-from chassis.http import Request, Response, respond, respond_json
+from chassis.http import Request, Response, refusal, respond, respond_json, suited
+from chassis.network import listening
 from chassis.websocket import (
     MAX_MESSAGE,
     WRITE_LIMIT,
@@ -32,7 +33,7 @@ from .sent import Sent
 from .settings import Settings
 
 SURNAMES = 1000
-"""Distinct surnames that are served; each takes up to 2 MiB."""
+"""Distinct surnames that are served."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for a closing handshake."""
@@ -73,28 +74,28 @@ class Simulator:
         settings = self._settings
         quiet = logging.getLogger("websockets.simulator")
         quiet.setLevel(logging.CRITICAL)  # misbehaving peers are this program's daily bread
-        async with (
-            ops.endpoint(settings.ops_host, settings.ops_port, self._readiness, self._log),
-            listen(
-                self._handle,
-                settings.host,
-                settings.port,
-                process_request=self._answer,
-                create_connection=BatchingServer,
-                compression=None,
-                max_size=MAX_MESSAGE,
-                write_limit=WRITE_LIMIT,
-                open_timeout=10 + settings.answer_delay,
-                # A client that is slow to read or a stalled endpoint is no reason to close.
-                ping_timeout=None,
-                close_timeout=CLOSE_TIMEOUT,
-                logger=quiet,
-            ) as server,
-        ):
-            port = next(iter(server.sockets)).getsockname()[1]
-            self._log.info("simulator listens", host=settings.host, port=port)
-            await tasks.first(self._pump.run(), stop.wait())
-            await self._close(server)
+        async with ops.endpoint(settings.ops_host, settings.ops_port, self._readiness, self._log):
+            with listening("SIMULATOR_HOST, SIMULATOR_PORT", settings.host, settings.port):
+                server = await listen(
+                    self._handle,
+                    settings.host,
+                    settings.port,
+                    process_request=self._answer,
+                    create_connection=BatchingServer,
+                    compression=None,
+                    max_size=MAX_MESSAGE,
+                    write_limit=WRITE_LIMIT,
+                    open_timeout=10 + settings.answer_delay,
+                    # A client that is slow to read or a stalled endpoint is no reason to close.
+                    ping_timeout=None,
+                    close_timeout=CLOSE_TIMEOUT,
+                    logger=quiet,
+                )
+            async with server:
+                port = next(iter(server.sockets)).getsockname()[1]
+                self._log.info("simulator listens", host=settings.host, port=port)
+                await tasks.first(self._pump.run(), stop.wait())
+                await self._close(server)
 
     @staticmethod
     async def _close(server: Server) -> None:
@@ -112,14 +113,8 @@ class Simulator:
     async def _answer(self, _: ServerConnection, request: Request) -> Response | None:
         """Answer a plain GET, refuse a connection, or (None) accept it."""
         path = unquote(request.path.partition("?")[0])
-        match path:
-            case "/":
-                return respond(HTTPStatus.OK, PAGE.encode(), "text/plain; charset=utf-8")
-            case "/report":
-                report = {name: checker.report() for name, checker in self._checkers.items()}
-                return respond_json(HTTPStatus.OK, report)
-            case "/feed":
-                return respond_json(HTTPStatus.OK, self._pump.state())
+        if path in ("/", "/report", "/feed"):
+            return refusal(request) or suited(request, self._tell(path))
         if path == FEED:
             return None
         endpoint = ENDPOINT.fullmatch(path)
@@ -132,6 +127,15 @@ class Simulator:
             return self._refuse(f"there are {SURNAMES} surnames already")
         await asyncio.sleep(self._settings.answer_delay)
         return None
+
+    def _tell(self, path: str) -> Response:
+        """Answer a GET."""
+        if path == "/report":
+            report = {name: checker.report() for name, checker in self._checkers.items()}
+            return respond_json(HTTPStatus.OK, report)
+        if path == "/feed":
+            return respond_json(HTTPStatus.OK, self._pump.state())
+        return respond(HTTPStatus.OK, PAGE.encode(), "text/plain; charset=utf-8")
 
     @staticmethod
     def _refuse(reason: str) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -15,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from chassis import output
 from chassis.settings import integer, number
+from chassis.version import version
 
 from . import demo, up
 from .run import Refused, Stopped
@@ -28,6 +31,11 @@ HOME = ROOT / ".seriatim"
 
 def main(arguments: list[str]) -> int:
     """Parse the arguments, run what they ask for, and return the exit status."""
+    output.forgive()
+    # What was said and relayed, and the key of the chat's tokens, is the user's own.
+    os.umask(0o077)
+    with contextlib.suppress(OSError):
+        HOME.chmod(0o700)  # of an earlier version
     options = parser().parse_args(arguments)
     try:
         return asyncio.run(_run(options))
@@ -59,6 +67,7 @@ async def _run(options: argparse.Namespace) -> int:
             messages=options.messages,
             rate=options.rate,
             patience=options.patience,
+            report=options.report,
         )
         return await demo.demo(wanted, os.environ, stop)
     return await up.up(up.Options(options.home or HOME, options.persist), os.environ, stop)
@@ -73,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
         "so on); what is set wins over the stack's own wiring. REDIS_URL names a server to use "
         "in place of the embedded one.",
     )
+    top.add_argument("--version", action="version", version=version())
     commands = top.add_subparsers(dest="command", required=True, metavar="demo|up")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
@@ -101,6 +111,13 @@ def parser() -> argparse.ArgumentParser:
         type=_argument(number(1, 86_400)),
         default="30",
         help="seconds without any progress after which it fails (default: %(default)s)",
+    )
+
+    one.add_argument(
+        "--report",
+        metavar="FILE.html",
+        type=lambda path: Path(path).absolute(),
+        help="write a page with plots there: order in against order out, delays",
     )
 
     other = commands.add_parser("up", parents=[shared], help="keep everything running")

@@ -17,15 +17,21 @@ from rich.console import Console
 from chassis import clock
 from chassis.lease import lease_key
 from chassis.shares import replicas_key
+from chassis.tasks import end
 from relay import keys
 
-from . import endpoints, run, summary, valkey
+from . import endpoints, histogram, report, run, sample, summary, valkey
+from .histogram import Rows
 from .progress import Snapshot, display
+from .report import Record
 from .services import RELAY, wire
 from .stack import Failed, Stack
 from .summary import Gap, Outcome
 
 FEED = "default"
+DELAYS = "simulator_endpoint_delay_seconds"
+"""The metric that counts the delays."""
+
 SURNAME = "demo"
 """Under which name the endpoint reports what the publisher sent."""
 
@@ -45,6 +51,8 @@ class Options:
     rate: float
     patience: float
     """Seconds in which nothing moves until the demo gives up."""
+    report: Path | None = None
+    """Where the report is to be written."""
 
 
 async def demo(options: Options, environ: Mapping[str, str], stop: asyncio.Event) -> int:
@@ -55,6 +63,8 @@ async def demo(options: Options, environ: Mapping[str, str], stop: asyncio.Event
                 f"{variable} is set, but the demo measures the built-in feed and endpoint; "
                 f"unset it, or use 'up'"
             )
+    if options.report and not options.report.parent.is_dir():
+        raise run.Refused(f"there is no directory for the report: {options.report.parent}")
     began = clock.monotonic()
     async with run.running(options.home, environ, stop, persist=False) as here:
         redis = valkey.client(here.redis_url)
@@ -79,13 +89,21 @@ async def demo(options: Options, environ: Mapping[str, str], stop: asyncio.Event
             await run.patiently(here.stack, stop, "orderer", partial(_idle, redis, site))
             print(f"Ready after {clock.monotonic() - began:.1f} s: {_plan(options)}", flush=True)
             await run.start(here.stack, wired[-1:], stop)
-            result = await _watch(options, here.stack, site, ops, redis, stop)
+            record = Record()
+            listening = asyncio.ensure_future(_listen(record, site, options, stop))
+            try:
+                result = await _watch(options, here.stack, site, ops, redis, record, stop)
+            finally:
+                await end(listening)
         finally:
             if borrowed:
                 await here.stack.stop()
                 await _tidy(redis)
             await redis.aclose()
     print(summary.text(result))
+    if options.report:
+        options.report.write_text(report.page(result, record), encoding="utf-8")
+        print(f"Report             {options.report}")
     if summary.status(result):
         print(f"Logs               {options.home / 'logs'}")
     return summary.status(result)
@@ -127,16 +145,17 @@ async def _watch(
     site: str,
     ops: Mapping[str, str],
     redis: Redis,
+    record: Record,
     stop: asyncio.Event,
 ) -> Outcome:
     """Show progress until everything has arrived, or nothing moves any more.
 
     What the orderer has given up will never come, and is not waited for.
     """
-    moved_at = clock.monotonic()
+    moved_at = began = clock.monotonic()
     before: object = None
     feed: dict[str, Any] | None = None
-    report: dict[str, Any] | None = None
+    checked: dict[str, Any] | None = None
     unfinished = ""
     with display(Console()) as shown:
         while True:
@@ -147,9 +166,11 @@ async def _watch(
                 break
             feed = await endpoints.get_json(f"{site}/feed") or feed
             reports = await endpoints.get_json(f"{site}/report") or {}
-            report = reports.get(SURNAME, report)
-            now = summary.outcome(feed, report, [])
+            checked = reports.get(SURNAME, checked)
+            now = summary.outcome(feed, checked, [])
             shown.show(await _snapshot(options, now, ops))
+            if options.report:
+                record.delays.append((clock.monotonic() - began, await _delays(ops)))
             if now.finished and now.arrived >= now.sent:
                 break
             if (now.sent, now.received) != before:
@@ -165,7 +186,18 @@ async def _watch(
                 unfinished = f"nothing has moved for {options.patience:g} s"
                 break
             await run.pause(stop, POLL)
-    return summary.outcome(feed, report, await _gaps(redis), unfinished)
+    return summary.outcome(feed, checked, await _gaps(redis), unfinished, await _delays(ops))
+
+
+async def _listen(record: Record, site: str, options: Options, stop: asyncio.Event) -> None:
+    """Note in which order the feed sends, if that is to be reported."""
+    if options.report:
+        await sample.listen(site, record.ids, stop)
+
+
+async def _delays(ops: Mapping[str, str]) -> Rows:
+    """Read how many messages had which delay by now, as the endpoint has measured it."""
+    return histogram.read(await endpoints.exposition(ops["simulator"]), DELAYS)
 
 
 async def _snapshot(options: Options, now: Outcome, ops: Mapping[str, str]) -> Snapshot:
@@ -186,7 +218,7 @@ async def _snapshot(options: Options, now: Outcome, ops: Mapping[str, str]) -> S
 async def _gaps(redis: Redis) -> list[Gap]:
     """Read the gap ledger; nothing is known of it when the server is gone."""
     try:
-        entries: Any = await redis.xrange(keys.gaps(FEED))
+        entries: Any = await redis.xrange(keys.gaps(FEED, FEED))
     except (RedisError, OSError):
         return []
     return [

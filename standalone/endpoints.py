@@ -53,11 +53,16 @@ async def unready(ops: str) -> str | None:
 
 async def metrics(ops: str) -> dict[str, float]:
     """Get a service's metrics, each the sum over all its labels; empty if there is no answer."""
+    return totals(await exposition(ops))
+
+
+async def exposition(ops: str) -> str:
+    """Get a service's metrics in Prometheus' text format; empty if there is no answer."""
     try:
         status, body = await get(f"{ops}/metrics")
     except (OSError, TimeoutError):
-        return {}
-    return totals(body.decode()) if status == 200 else {}
+        return ""
+    return body.decode() if status == 200 else ""
 
 
 def totals(exposition: str) -> dict[str, float]:

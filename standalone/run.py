@@ -16,7 +16,10 @@ from chassis.tasks import until
 
 from . import endpoints, valkey
 from .services import Wired
-from .stack import Failed, Stack
+from .stack import Child, Failed, Stack
+
+MISTAKES = 10.0
+"""Seconds for which services are waited for to find the mistakes in their settings."""
 
 START_LIMIT = 30.0
 """Seconds that a process may take until it is ready."""
@@ -72,8 +75,22 @@ async def start(stack: Stack, services: Sequence[Wired], stop: asyncio.Event) ->
     """Start services, and wait until all of them are ready."""
     for service in services:
         await stack.start(service.name, service.command, service.environ)
-    for service in services:
-        await patiently(stack, stop, service.name, partial(endpoints.unready, service.ops))
+    try:
+        for service in services:
+            await patiently(stack, stop, service.name, partial(endpoints.unready, service.ops))
+    except Failed:
+        # Others may have mistakes in their settings, too, and not have come to them yet.
+        deadline = clock.monotonic() + MISTAKES
+        while clock.monotonic() < deadline and any(map(_may_end, stack.children)):
+            await pause(stop, 0.05)
+        stack.check()
+        raise
+
+
+def _may_end(child: Child) -> bool:
+    """Tell whether a process has not got past its settings: it is silent, or tells mistakes."""
+    told = child.tail(1)
+    return not child.ended and (not told or told.startswith(f"{child.name}: "))
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from chassis.settings import IN_FILE
+
 HOST = "127.0.0.1"
 
 UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONSAFEPATH")
@@ -73,6 +75,9 @@ SERVICES = (
         },
     ),
     Service("wisdom", ops=9106, listens=8000, shows={"wisdom": "http://127.0.0.1:{wisdom}/"}),
+    Service(
+        "viewer", ops=9107, listens=8080, shows={"relay at work": "http://127.0.0.1:{viewer}/"}
+    ),
 )
 """All that `up` runs."""
 
@@ -87,6 +92,8 @@ class Wired:
     ops: str
     """URL that /metrics, /healthz and /readyz hang below."""
     shows: Mapping[str, str]
+    taken: int | None = None
+    """The port that it would have listened on, had it been free."""
 
 
 def wire(
@@ -112,7 +119,14 @@ def wire(
         ops = {service.name: ports.take(service.ops if usual_ports else 0) for service in services}
     wired = []
     for service in services:
-        wiring = {name: value.format(**chosen) for name, value in service.settings.items()}
+        wiring = {
+            name: value.format(**chosen)
+            for name, value in service.settings.items()
+            if not environ.get(name + IN_FILE, "").strip()
+        }
+        taken = None
+        if usual_ports and service.listens and not _own_port(environ, service.name):
+            taken = None if chosen[service.name] == str(service.listens) else service.listens
         fixed = {"REDIS_URL": redis_url, "OPS_HOST": HOST, "OPS_PORT": str(ops[service.name])}
         if service.name in chosen:
             wiring[f"{service.name.upper()}_HOST"] = HOST
@@ -127,6 +141,7 @@ def wire(
                 environ={"LOG_FORMAT": "json", **wiring, **given, **(settings or {}), **fixed},
                 ops=f"http://{HOST}:{ops[service.name]}",
                 shows={label: shown.format(**chosen) for label, shown in service.shows.items()},
+                taken=taken,
             )
         )
     return wired

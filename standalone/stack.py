@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
@@ -26,6 +27,9 @@ GRACE = 12.0
 
 PATIENCE = 4.0
 """Seconds to wait for the home of a run that was killed; its reaper needs about two."""
+
+LOG_BYTES = 10_000_000
+"""Bytes at which a log becomes NAME.log.1, in place of the former one, and is begun anew."""
 
 _TURN = 0.3
 """Seconds that one process may drain before the next is asked to stop as well."""
@@ -67,6 +71,15 @@ class Child:
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+    def rotate(self) -> None:
+        """Begin the log anew if it is long; the process goes on writing to it."""
+        with contextlib.suppress(OSError):
+            if self.log.stat().st_size < LOG_BYTES:
+                return
+            # It is opened for appending. A line that comes between the two steps is lost.
+            shutil.copyfile(self.log, former(self.log))
+            os.truncate(self.log, 0)
 
     async def start(self, group: int) -> None:
         """Start the process in the process group `group`, or start it again."""
@@ -113,9 +126,14 @@ class Stack:
         self._reaper: Process | None = None
 
     async def __aenter__(self) -> Stack:
-        """Lock the home and start the reaper; raises Failed if another run has the home."""
-        (self.home / "logs").mkdir(parents=True, exist_ok=True)
-        self._lock = await _locked(self.home / "lock")
+        """Lock the home and start the reaper; raises Failed if that cannot be."""
+        try:
+            (self.home / "logs").mkdir(parents=True, exist_ok=True)
+            self._lock = await _locked(self.home / "lock")
+        except OSError as error:
+            raise Failed(
+                f"cannot write to {self.home}: {error.strerror}; --home names another directory"
+            ) from error
         self._reaper = await asyncio.create_subprocess_exec(
             sys.executable,
             "-IS",
@@ -141,9 +159,11 @@ class Stack:
             await self._dismiss()
 
     async def start(self, name: str, command: Sequence[str], environ: Mapping[str, str]) -> Child:
-        """Start a process called `name`, with an empty log."""
+        """Start a process called `name`, with an empty log; that of the last run is kept."""
         assert self._reaper is not None
         log = self.home / "logs" / f"{name}.log"
+        with contextlib.suppress(FileNotFoundError):
+            log.replace(former(log))
         log.write_bytes(b"")
         child = Child(name, command, environ, log)
         self.children.append(child)
@@ -156,12 +176,14 @@ class Stack:
         await child.start(self._reaper.pid)
 
     def check(self) -> None:
-        """Raise Failed, with the end of its log, if a process has ended."""
-        for child in self.children:
-            if child.ended:
-                raise Failed(
-                    f"{child.name} ended: {child.ended}; its log ends with\n{child.tail()}"
-                )
+        """Raise Failed, with the ends of their logs, if processes have ended."""
+        ended = [
+            f"{child.name} ended: {child.ended}; its log ends with\n{child.tail()}"
+            for child in self.children
+            if child.ended
+        ]
+        if ended:
+            raise Failed("\n".join(ended))
 
     async def stop(self) -> None:
         """Stop the processes, the last started first; the first started once all others are gone.
@@ -187,9 +209,16 @@ class Stack:
             self._lock.close()
 
 
+def former(log: Path) -> Path:
+    """Name what a log becomes when it is begun anew."""
+    return log.with_name(f"{log.name}.1")
+
+
 async def _locked(path: Path) -> IO[str]:
     """Lock the file at `path`; a run that was just killed is given `PATIENCE` seconds to end."""
     file = path.open("a")
+    with contextlib.suppress(PermissionError):
+        os.fchmod(file.fileno(), 0o600)  # who may read it may lock it
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while True:
         try:

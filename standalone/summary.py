@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import histogram
+from .histogram import Rows
+
 
 @dataclass(frozen=True)
 class Gap:
@@ -55,6 +58,8 @@ class Outcome:
     seconds: float = 0.0
     delay: Delay | None = None
     added: Delay | None = None
+    delays: Rows = ()
+    """How many messages had which delay."""
     gaps: Sequence[Gap] = field(default_factory=list)
     unfinished: str = ""
 
@@ -79,6 +84,7 @@ def outcome(
     report: Mapping[str, Any] | None,
     gaps: Sequence[Gap],
     unfinished: str = "",
+    delays: Rows = (),
 ) -> Outcome:
     """Read the simulator's answers to `GET /feed` and, for one surname, `GET /report`.
 
@@ -98,6 +104,7 @@ def outcome(
         seconds=report.get("seconds") or 0.0,
         delay=delay(report.get("delay_ms")),
         added=delay(report.get("added_ms")),
+        delays=delays,
         gaps=gaps,
         unfinished=unfinished,
     )
@@ -117,7 +124,12 @@ def status(result: Outcome) -> int:
 
 
 def text(result: Outcome) -> str:
-    """Write the closing words."""
+    """Write the closing words: the figures, and the delays as bars."""
+    return "\n".join([figures(result), *histogram.bars(result.delays)])
+
+
+def figures(result: Outcome) -> str:
+    """Write what came out, a line for each figure."""
     lines = []
     if result.unfinished:
         lines.append(f"Not finished: {result.unfinished}")

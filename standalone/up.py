@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from chassis import clock
 from chassis.backoff import Backoff
 from chassis.settings import redact
 from chassis.tasks import until
+from chassis.version import version
+from relay.feeds import DEFAULT_FEED, peers
 
 from . import run
-from .services import Wired, wire
-from .stack import Child, Stack
+from .services import HOST, Wired, wire
+from .stack import ROOT, Child, Stack
 
 POLL = 0.25
 """Seconds between two looks at whether everything is alive."""
@@ -30,6 +34,9 @@ class Options:
 
 async def up(options: Options, environ: Mapping[str, str], stop: asyncio.Event) -> int:
     """Run the stack until `stop` and return the exit status."""
+    if not os.access(ROOT, os.W_OK):
+        # The chat would write its log there, where it runs.
+        environ = {"CHAT_LOG_FILE": str(options.home / "messages.json"), **environ}
     async with run.running(options.home, environ, stop, persist=options.persist) as here:
         wired = wire(environ, here.redis_url, usual_ports=True)
         await run.start(here.stack, wired, stop)
@@ -41,14 +48,39 @@ async def up(options: Options, environ: Mapping[str, str], stop: asyncio.Event) 
 
 def guide(wired: list[Wired], here: run.Running, options: Options) -> str:
     """Tell the user what is there and how to reach it."""
-    rows = [("redis", redact(here.redis_url))]
-    rows += [(label, url) for service in wired for label, url in service.shows.items()]
+    rows = [("version", version()), ("redis", redact(here.redis_url))]
+    told = peers_of(wired)
+    rows += [(label, url) for label, url, _ in told]
+    for service in wired:
+        # The simulator's addresses are of no use to whoever has a feed and an endpoint.
+        if service.name != "simulator" or any(simulated for _, _, simulated in told):
+            rows += service.shows.items()
     rows += [(f"{service.name} metrics", f"{service.ops}/metrics") for service in wired]
     rows.append(("logs", str(here.stack.home / "logs")))
     width = max(len(label) for label, _ in rows)
     lines = [f"  {label:<{width}}  {url}" for label, url in rows]
     kept = "kept for the next time" if options.persist or not here.embedded else "not kept"
+    lines += [
+        f"Port {service.taken} is taken: {service.name} listens on another, as shown."
+        for service in wired
+        if service.taken
+    ]
     return "\n".join(["Running; Ctrl-C ends it. Data is " + kept + ".", *lines])
+
+
+def peers_of(wired: Sequence[Wired]) -> list[tuple[str, str, bool]]:
+    """List feeds and endpoints: what they are to us, where, and whether that is the simulator."""
+    environs = {service.name: service.environ for service in wired}
+    port = environs["simulator"]["SIMULATOR_PORT"]
+    found = []
+    for label, service in (("reads", "ingestor"), ("writes to", "publisher")):
+        # What is wrong with them the service itself says.
+        with contextlib.suppress(ValueError):
+            for peer in peers(repeatable=True)(environs[service].get(f"{service.upper()}_URL", "")):
+                feed = "" if peer.feed == DEFAULT_FEED else f"{peer.feed}="
+                simulated = peer.url.startswith(f"ws://{HOST}:{port}/")
+                found.append((label, feed + redact(peer.url), simulated))
+    return found
 
 
 async def keep(stack: Stack, stop: asyncio.Event) -> None:
@@ -59,6 +91,7 @@ async def keep(stack: Stack, stop: asyncio.Event) -> None:
         backoff.succeeded()
     while not stop.is_set():
         for child, backoff in patience.items():
+            child.rotate()
             if child.ended and child not in due:
                 delay = backoff.delay()
                 due[child] = clock.monotonic() + delay

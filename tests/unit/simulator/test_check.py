@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import orjson
 import pytest
 
-from simulator.check import Checker, Progress, Seen
+from simulator.check import BUDGET, Checker, Progress, Seen
 from simulator.delays import Delays
 from simulator.numbering import LAST_ID, Numbering
 from simulator.sent import BLOCK, WINDOW, Sent
@@ -324,6 +324,23 @@ def test_seen_remembers_two_million_numbers() -> None:
     assert not seen.add(6)
     assert seen.add(far - (WINDOW - 1) * BLOCK)
     assert len(seen._blocks) == 2
+
+
+def test_many_names_share_what_may_be_remembered() -> None:
+    """Whoever connects under many names would take all memory there is."""
+    before = Seen.taken
+    many = [Seen() for _ in range(100)]
+    for seen in many:
+        for number in range(0, WINDOW * BLOCK, BLOCK):
+            seen.add(number)
+    assert (Seen.taken - before) * BLOCK <= BUDGET + 100 * BLOCK
+    for seen in many:
+        latest = (WINDOW - 1) * BLOCK
+        assert seen.add(latest + 1)
+        assert not seen.add(latest)
+        assert not seen.add(0)  # what nobody knows any more passes for a repeat
+    del many, seen
+    assert Seen.taken == before
 
 
 def test_sent_tells_times_across_blocks() -> None:

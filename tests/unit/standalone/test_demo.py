@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from standalone import up
 from standalone.progress import Bar, Lines, Snapshot
 from standalone.stack import Stack
 from standalone.summary import Delay
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -115,10 +115,7 @@ async def test_up_starts_again_what_died(
         first = child.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while child.pid == first or child.ended:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await eventually(lambda: child.pid != first and not child.ended, "it runs again")
         stop.set()
         await keeping
     said = capsys.readouterr().out

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from standalone import stack as stack_module
 from standalone.stack import ROOT, Failed, Stack
+from tests.support.waiting import eventually
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 SLEEPER = [sys.executable, "-ISc", "import time; print('up', flush=True); time.sleep(600)"]
@@ -29,19 +28,12 @@ STUBBORN = [
 ]
 
 
-async def until(condition: Callable[[], bool], within: float = 10.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
-
-
 async def test_start_and_stop(tmp_path: Path) -> None:
     """Processes would not run, not log, or not be gone when the stack has ended."""
     async with Stack(tmp_path) as stack:
         children = [await stack.start(name, SLEEPER, ENVIRON) for name in ("one", "two")]
         for child in children:
-            await until(lambda child=child: child.tail() == "up")  # type: ignore[misc]
+            await eventually(lambda child=child: child.tail() == "up", "it is up")  # type: ignore[misc]
             assert child.ended is None
         stack.check()
     assert [child.ended for child in children] == ["killed by SIGTERM"] * 2
@@ -64,7 +56,7 @@ async def test_last_started_stops_first(tmp_path: Path) -> None:
         for name in names:
             command = [sys.executable, "-ISc", script, str(order), name]
             child = await stack.start(name, command, ENVIRON)
-            await until(lambda child=child: child.tail() == "up")  # type: ignore[misc]
+            await eventually(lambda child=child: child.tail() == "up", "it is up")  # type: ignore[misc]
     assert order.read_text().split() == names[::-1]
 
 
@@ -74,7 +66,7 @@ async def test_stubborn_process_is_killed(tmp_path: Path, monkeypatch: pytest.Mo
     async with Stack(tmp_path, grace=0.2) as stack:
         child = await stack.start("stubborn", STUBBORN, ENVIRON)
         other = await stack.start("other", SLEEPER, ENVIRON)
-        await until(lambda: child.tail() == other.tail() == "up")
+        await eventually(lambda: child.tail() == other.tail() == "up", "both are up")
     assert child.ended == "killed by SIGKILL"
     assert other.ended == "killed by SIGTERM"
 
@@ -84,7 +76,7 @@ async def test_death_is_noticed_with_its_log(tmp_path: Path) -> None:
     async with Stack(tmp_path) as stack:
         crash = [sys.executable, "-ISc", "import sys; print('bad setting'); sys.exit(2)"]
         child = await stack.start("broken", crash, ENVIRON)
-        await until(lambda: child.ended is not None)
+        await eventually(lambda: child.ended is not None, "it has ended")
         with pytest.raises(Failed, match=r"(?s)broken ended: exit status 2.*bad setting"):
             stack.check()
 
@@ -93,13 +85,43 @@ async def test_restart_keeps_the_log(tmp_path: Path) -> None:
     """A restarted service would run twice, or its log would forget why it died."""
     async with Stack(tmp_path) as stack:
         child = await stack.start("fickle", SLEEPER, ENVIRON)
-        await until(lambda: child.tail() == "up")
+        await eventually(lambda: child.tail() == "up", "it is up")
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
-        await until(lambda: child.ended == "killed by SIGKILL")
+        await eventually(lambda: child.ended == "killed by SIGKILL", "its death is noticed")
         await stack.restart(child)
-        await until(lambda: child.tail() == "up\nup")
+        await eventually(lambda: child.tail() == "up\nup", "it is up again")
         assert child.ended is None
+
+
+TALKER = [sys.executable, "-ISuc", "for n in range(10**9): print(f'{n:09}', '.' * 90, flush=True)"]
+
+
+async def test_logs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that is left running would fill the disk with its logs."""
+    monkeypatch.setattr(stack_module, "LOG_BYTES", 100_000)
+    async with Stack(tmp_path) as stack:
+        child = await stack.start("talker", TALKER, ENVIRON)
+        former = stack_module.former(child.log)
+        for _ in range(3):
+            await eventually(lambda: child.log.stat().st_size >= 100_000, "the log is long")
+            child.rotate()
+            assert former.stat().st_size >= 100_000
+        await eventually(lambda: child.log.stat().st_size > 1_000, "it goes on")
+        assert not child.log.read_bytes().startswith(b"\0")
+        assert child.log.stat().st_size < 2**22
+    async with Stack(tmp_path) as stack:
+        last = child.log.read_bytes()
+        await stack.start("talker", SLEEPER, ENVIRON)
+        assert former.read_bytes() == last  # what the last run said, and why it ended
+
+
+async def test_a_home_that_cannot_be(tmp_path: Path) -> None:
+    """Who has a checkout that is not theirs would see a traceback."""
+    (tmp_path / "file").touch()
+    with pytest.raises(Failed, match=r"cannot write to .*file/home: .*--home"):
+        async with Stack(tmp_path / "file" / "home"):
+            pass
 
 
 async def test_an_error_stops_everything(tmp_path: Path) -> None:
@@ -183,9 +205,9 @@ async def test_no_orphans(tmp_path: Path, number: signal.Signals) -> None:
                     alive += len(os.read(reader, 2))
                 return alive == 2
 
-            await until(both_alive)
+            await eventually(both_alive, "both live")
             parent.send_signal(number)
-            await until(lambda: at_end(reader))
+            await eventually(lambda: at_end(reader), "both are gone")
         finally:
             parent.kill()
             parent.wait()

@@ -25,10 +25,10 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV) -m uv pip compile --quiet -
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: help demo up unit test simulate test-compose check lint format dashboards bench bench-chat bench-wisdom lock system clean
+.PHONY: help demo up passwords unit test simulate test-compose check lint format dashboards pictures bench bench-chat bench-wisdom bench-feeds bench-floods bench-changes bench-crowds bench-dashboards lock sbom system clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/standalone ## Relay 100 000 messages here and check their order (MESSAGES=, RATE=, DEMO_ARGS=)
 	@$(VENV) -m standalone demo $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(RATE),--rate $(RATE)) $(DEMO_ARGS)
@@ -36,8 +36,15 @@ demo: .venv/standalone ## Relay 100 000 messages here and check their order (MES
 up: .venv/standalone ## Keep the whole stack running in this terminal until Ctrl-C (UP_ARGS=)
 	@$(VENV) -m standalone up $(UP_ARGS)
 
+passwords: ## Give each user of Redis in Docker a password of chance, in .env, where it has none
+	@umask 077; touch .env; [ -z "$$(tail -c 1 .env)" ] || echo >>.env; \
+	for name in $$(grep -o 'REDIS_PASSWORD_[A-Z]*' docker-compose.yml | sort -u | grep -v _ADMIN); do \
+		grep -q "^$$name=." .env || \
+		echo "$$name=$$(od -An -N 24 -t x1 /dev/urandom | tr -d ' \n')" >>.env; \
+	done; chmod 600 .env
+
 test: .venv/dev system ## Run the tests (TEST_ARGS=)
-	@$(VENV) -m pytest -q $(TEST_ARGS)
+	@$(VENV) -m pytest -q --numprocesses 3 --dist worksteal $(TEST_ARGS)
 
 unit: .venv/dev ## Run what needs no server and takes seconds: the pure modules' tests
 	@$(VENV) -m pytest -q $(UNIT) $(TEST_ARGS)
@@ -60,8 +67,11 @@ format: .venv/dev ## Format the code and mend what the linter can mend
 	@$(VENV) -m ruff check --fix --quiet . || true
 	@$(VENV) -m ruff format .
 
-dashboards: .venv/dev ## Generate grafana/dashboards/*.json anew
+dashboards: .venv/dev ## Generate grafana/dashboards/*.json and the runbook's page anew
 	@$(VENV) -m grafana.dashboards
+
+pictures: .venv/dev ## Draw the README's picture of the relay at work anew, with the system's Chromium
+	@$(VENV) -m tests.pictures
 
 bench: .venv/dev ## Measure the relay against simpler ways (BENCH_ARGS=)
 	@$(VENV) -m tests.bench $(BENCH_ARGS)
@@ -72,10 +82,28 @@ bench-chat: .venv/dev ## Measure the chat beside its rivals (BENCH_ARGS=)
 bench-wisdom: .venv/dev ## Measure wisdom's fan-out and takeover (BENCH_ARGS=)
 	@$(VENV) -m tests.bench.wisdom $(BENCH_ARGS)
 
+bench-feeds: .venv/dev ## Measure what many feeds cost (BENCH_ARGS="1:5000 100:5000")
+	@$(VENV) -m tests.bench.feeds $(BENCH_ARGS)
+
+bench-floods: .venv/dev ## Fill Redis in every way, and measure what the neighbours notice (BENCH_ARGS=)
+	@$(VENV) -m tests.bench.floods $(BENCH_ARGS)
+
+bench-changes: .venv/dev ## Change settings of the stack in containers under load, count what is lost (BENCH_ARGS=)
+	@$(VENV) -m tests.bench.changes $(BENCH_ARGS)
+
+bench-crowds: .venv/dev ## Let crowds do all that they may, and tell the most memory of each service (BENCH_ARGS=)
+	@$(VENV) -m tests.bench.crowds $(BENCH_ARGS)
+
+bench-dashboards: .venv/dev ## Measure what the dashboards' queries take with 1 000 feeds (BENCH_ARGS="CHECKOUT . --feeds 100")
+	@$(VENV) -m tests.bench.dashboards $(BENCH_ARGS)
+
 lock: .venv/dev ## Compile requirements/*.txt anew from pyproject.toml (LOCK_ARGS=--upgrade)
 	@$(LOCK) --all-extras --output-file requirements/dev.txt
 	@$(LOCK) --extra standalone --constraint requirements/dev.txt --output-file requirements/standalone.txt
 	@$(LOCK) --constraint requirements/dev.txt --output-file requirements/runtime.txt
+
+sbom: .venv/standalone ## Print what an image is made of (CycloneDX)
+	@$(VENV) -m standalone.sbom
 
 clean: ## Remove .venv/, caches, and what the stack stored here
 	rm -rf .venv .seriatim .hypothesis .mypy_cache .pytest_cache .ruff_cache

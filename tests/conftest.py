@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import servers
+from tests.support.programs import needed
 from tests.support.servers import Server
 from tests.support.stack import Stack
 
 _STACK = pytest.StashKey[Stack]()
-
-
-def server(kind: str, directory: Path, config: Mapping[str, str]) -> Server:
-    """Start a server of this kind; skips the test if it is not installed, unless CI is true."""
-    program = servers.binary(kind)
-    if program is None:
-        reason = f"{kind} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return Server(program, directory, config)
 
 
 @pytest.fixture(
@@ -37,11 +26,9 @@ def redis(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     ["valkey"], indirect=True)`; a pair `(kind, {directive: value})` configures it, too.
     """
     kind, config = request.param if isinstance(request.param, tuple) else (request.param, {})
-    running = server(kind, tmp_path, config)
-    try:
+    needed(servers.binary(kind), kind)
+    with servers.running(kind, tmp_path, config) as running:
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.support import servers
 from tests.support.processes import ROOT, environment
-from tests.support.servers import Server, binary, free_port
+from tests.support.servers import free_port
 from tests.support.waiting import until
 
 from .chat_rivals import prepare
@@ -78,8 +79,7 @@ def measure(
 ) -> dict[str, Any]:
     """Serve one crowd."""
     port = free_port()
-    redis = Server(binary(options.redis) or "", directory)
-    try:
+    with servers.running(options.redis, directory) as redis:
         arguments = [] if kind == "chat" else [redis.url, str(port)]
         with serving([*command, *arguments], redis.url, port, directory) as pid:
             time.sleep(1)
@@ -104,8 +104,6 @@ def measure(
             finally:
                 crowd.kill()
                 crowd.wait()
-    finally:
-        redis.close()
     return result
 
 

@@ -63,7 +63,7 @@ async def contest(contender: str, messages: int, rate: float, **settings: str) -
             site = f"127.0.0.1:{port}"
             if contender == "relay":
                 redis = valkey.client(here.redis_url)
-                await redis.sadd(keys.FEEDS, "default")
+                await redis.hset(keys.FEEDS, "default", "default")
                 await run.start(here.stack, wired[:-1], stop)
                 await run.patiently(here.stack, stop, "orderer", partial(_ordering, redis))
                 await redis.aclose()

@@ -49,14 +49,14 @@ def window(held: int) -> list[int]:
 def cost(ids: list[int]) -> float:
     """Measure µs per frame for frames that come in the order of `ids`."""
     reorder = Reorder(Limits(10**9, 2**63, 10**9, 0), FixedTimeout(math.inf))
-    checkpoint = Checkpoint(START)
+    checkpoint: Checkpoint[None] = Checkpoint(START)
     took = 0.0
     for start in range(0, len(ids), BATCH):
         part = ids[start : start + BATCH]
         frames = [b'{"id":%d}' % seq for seq in part]  # as many as there are in life
         began = time.perf_counter()
         batch = Batch(b"%d-0" % (start + 1), start, 0.0)
-        checkpoint.add(batch)
+        checkpoint.add(batch, batch.entry, None)
         reorder.take_in(batch, part, frames)
         reorder.expire(batch)
         reorder.take()

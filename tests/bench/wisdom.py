@@ -22,8 +22,8 @@ from typing import cast
 
 import uvloop
 
+from tests.support import servers
 from tests.support.processes import Service
-from tests.support.servers import Server, binary
 from tests.support.stack import Stack
 from tests.support.waiting import until
 from tests.support.wisdom import port, replica
@@ -115,14 +115,15 @@ async def keep_pinging(subscribers: list[Subscriber]) -> None:
 @contextmanager
 def stack(kind: str) -> Iterator[Stack]:
     """Run a Redis server of its own, and end all that was started on it."""
-    with tempfile.TemporaryDirectory() as directory:
-        redis = Server(binary(kind) or "", Path(directory))
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        servers.running(kind, Path(directory)) as redis,
+    ):
         running = Stack(redis)
         try:
             yield running
         finally:
             running.close()
-            redis.close()
 
 
 def start(running: Stack, period: float) -> Service:

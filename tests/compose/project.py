@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import time
 import urllib.parse
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support import http
 from tests.support.processes import ROOT
 from tests.support.servers import free_port
 from tests.support.waiting import settled, until
@@ -18,12 +20,25 @@ from tests.support.waiting import settled, until
 NAME = "seriatim-test"
 """Name of the project, so that a user's own stack and its data stay as they are."""
 
-PORTS = ("GRAFANA_PORT", "PROMETHEUS_PORT", "SIMULATOR_PORT", "CHAT_PORT", "WISDOM_PORT")
-OURS = ("ingestor", "orderer", "publisher", "simulator", "chat", "wisdom")
+IMAGE = f"seriatim:{NAME}"
+"""The image that the project makes of the checkout."""
+
+PORTS = (
+    "GRAFANA_PORT",
+    "PROMETHEUS_PORT",
+    "SIMULATOR_PORT",
+    "CHAT_PORT",
+    "WISDOM_PORT",
+    "VIEWER_PORT",
+)
+OURS = ("ingestor", "orderer", "publisher", "simulator", "chat", "wisdom", "viewer")
+
+ANEW = ("redis", "ingestor", "orderer", "publisher", "chat", "wisdom", "viewer")
+"""Services that are made anew when `LEASE_TTL` and `REDIS_MAXMEMORY` change."""
 
 _SET = (
-    "INGESTOR_", "ORDERER_", "PUBLISHER_", "SIMULATOR_", "CHAT_", "WISDOM_", "GRAFANA_",
-    "PROMETHEUS_", "REDIS_", "LEASE_", "LOG_", "COMPOSE_",
+    "INGESTOR_", "ORDERER_", "PUBLISHER_", "SIMULATOR_", "CHAT_", "WISDOM_", "VIEWER_",
+    "GRAFANA_", "PROMETHEUS_", "GATEWAY_", "REDIS_", "LEASE_", "LOG_", "COMPOSE_",
 )  # fmt: skip
 """Beginnings of variables that would change the stack if the caller's shell has them."""
 
@@ -54,10 +69,20 @@ def docker(*command: str, check: bool = True) -> subprocess.CompletedProcess[str
     return ended
 
 
+def faults(report: dict[str, Any]) -> dict[str, int]:
+    """Pick what must be 0 out of a report."""
+    return {
+        name: report[name]
+        for name in ("out_of_order", "missing", "repeated", "corrupted", "unknown")
+        if report[name]
+    }
+
+
 class Project:
     """One project; `settings` are what its .env holds."""
 
-    def __init__(self, directory: Path, **settings: object) -> None:
+    def __init__(self, directory: Path, name: str = NAME, **settings: object) -> None:
+        self.name = name
         self._env_file = directory / ".env"
         self.settings: dict[str, object] = {port: free_port() for port in PORTS}
         self.set(**settings)
@@ -73,7 +98,7 @@ class Project:
     def compose(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a docker compose command on the project."""
         return docker(
-            "compose", "--project-name", NAME, "--env-file", str(self._env_file), *command,
+            "compose", "--project-name", self.name, "--env-file", str(self._env_file), *command,
             check=check,
         )  # fmt: skip
 
@@ -114,8 +139,9 @@ class Project:
 
     def get(self, port: str, path: str) -> Any:
         """GET JSON from a published port."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings[port]}{path}") as response:
-            return json.loads(response.read())
+        answer = http.get(int(str(self.settings[port])), path)
+        assert answer.status == 200, answer
+        return answer.json()
 
     def report(self) -> dict[str, Any]:
         """Tell what the endpoint has found out about what it received."""
@@ -146,9 +172,27 @@ class Project:
 
     def position(self) -> tuple[int, int]:
         """Tell where the feed stands: epoch, next id."""
-        reply = self.redis("orderer", "HMGET", f"order:{{{FEED}}}", "epoch", "next").split()
-        epoch, following = map(int, reply)
+        reply = self.redis("orderer", "HGET", f"next:{{{FEED}}}", FEED)
+        epoch, following, _ = map(int, reply.split(":"))
         return epoch, following
+
+    @contextlib.contextmanager
+    def endings(self, *services: str) -> Iterator[dict[str, int]]:
+        """Collect the exit status of each service's container that ends within the block."""
+        found: dict[str, int] = {}
+        ids = {name: self.compose("ps", "--quiet", name).stdout.strip() for name in services}
+        waiting = {
+            name: subprocess.Popen(["docker", "wait", container], stdout=subprocess.PIPE, text=True)
+            for name, container in ids.items()
+        }
+        try:
+            yield found
+            for name, process in waiting.items():
+                found[name] = int(process.communicate(timeout=60)[0])
+        finally:
+            for process in waiting.values():
+                process.kill()
+                process.communicate()
 
     # Failures ------------------------------------------------------------------------------
 

@@ -9,13 +9,12 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.compose.project import FEED, LEASES, OURS, Project, docker
+from tests.compose.project import ANEW, FEED, IMAGE, LEASES, OURS, Project, docker, faults
 from tests.compose.subscriber import Subscriber
 from tests.support.waiting import settled, until
 
@@ -59,10 +58,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         if os.environ.get("CI") == "true":
             pytest.fail("no Docker engine answers")
         pytest.skip("no Docker engine answers")
-    passwords = {
-        f"REDIS_PASSWORD_{user}": os.urandom(8).hex()
-        for user in ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "WISDOM", "EXPORTER", "ADMIN")
-    }
+    users = (set(ANEW) - {"redis"}) | {"exporter", "admin"}
+    passwords = {f"REDIS_PASSWORD_{user.upper()}": os.urandom(8).hex() for user in users}
     directory = tmp_path_factory.mktemp("compose")
     quotes = directory / "quotes.txt"
     quotes.write_text("\n".join(QUOTES))
@@ -104,15 +101,6 @@ def scaled(project: Project, seconds: float) -> Project:
     """The project with its replicas, none of them killed."""
     project.up(**REPLICAS)
     return project
-
-
-def faults(report: dict[str, Any]) -> dict[str, int]:
-    """Pick what must be 0 out of a report."""
-    return {
-        name: report[name]
-        for name in ("out_of_order", "missing", "repeated", "corrupted", "unknown")
-        if report[name]
-    }
 
 
 def test_all_becomes_healthy(stack: Project, seconds: float) -> None:
@@ -225,6 +213,59 @@ def test_nobody_takes_others_places_behind_the_gateway(scaled: Project) -> None:
             everybody.enter_context(connect(url, additional_headers=forged))
             taken += 1
     assert PLACES <= taken <= PLACES * REPLICAS["wisdom"]
+
+
+REACH = """
+import json, socket, sys
+found = {}
+for host in sys.argv[1:]:
+    name, _, port = host.partition(":")
+    try:
+        socket.create_connection((name, int(port)), 2).close()
+        found[host] = True
+    except OSError:
+        found[host] = False
+print(json.dumps(found))
+"""
+
+
+def test_the_gateway_is_the_only_way_in(stack: Project) -> None:
+    """Whoever is taken over in the outer network could pass for any address, or reach Redis."""
+    inside = ("chat:4000", "wisdom:8000", "chat:9100", "orderer:9100", "redis:6379")
+    found = stack.python("simulator", REACH, "gateway:4000", "gateway:8000", *inside)
+    assert found == {"gateway:4000": True, "gateway:8000": True, **dict.fromkeys(inside, False)}
+
+
+def test_a_trusted_proxy_tells_its_clients_apart(scaled: Project) -> None:
+    """All who come through a proxy on this machine would be one client, and share its places."""
+    url = f"ws://127.0.0.1:{scaled.settings['WISDOM_PORT']}/"
+    scaled.set(GATEWAY_TRUSTED_PROXIES="host")
+    scaled.up(**REPLICAS)
+    most = PLACES * REPLICAS["wisdom"]
+
+    def enter(everybody: contextlib.ExitStack, forwarded: str) -> bool:
+        headers = {"X-Forwarded-For": forwarded}
+        try:
+            everybody.enter_context(connect(url, additional_headers=headers))
+        except InvalidStatus as refused:
+            if refused.response.status_code != 429:
+                raise
+            return False
+        return True
+
+    def known() -> bool:
+        with contextlib.ExitStack() as everybody:
+            return all(enter(everybody, f"6.6.6.6, 203.0.113.{n}") for n in range(2 * most))
+
+    try:
+        until(known, "the new gateway is known to the services")
+        with contextlib.ExitStack() as everybody:
+            entered = [enter(everybody, f"203.0.113.{n}, 198.51.100.7") for n in range(2 * most)]
+            assert PLACES <= sum(entered) <= most
+            assert enter(everybody, "198.51.100.8")
+    finally:
+        scaled.set(GATEWAY_TRUSTED_PROXIES="")
+        scaled.up(**REPLICAS)
 
 
 def test_a_standby_takes_over_from_a_killed_wisdom(scaled: Project) -> None:
@@ -345,7 +386,7 @@ def test_no_container_has_rights(stack: Project) -> None:
 
 def test_the_image_is_small(stack: Project) -> None:
     """The image would carry what no service needs."""
-    sizes = docker("history", "--human=false", "--format={{.Size}} {{.CreatedBy}}", "seriatim")
+    sizes = docker("history", "--human=false", "--format={{.Size}} {{.CreatedBy}}", IMAGE)
     copied = [line for line in sizes.stdout.splitlines() if "COPY /venv /venv" in line]
     assert int(copied[0].split()[0]) <= VENV_BYTES
 
@@ -354,13 +395,37 @@ HOLES = """
 import json, os, sys, redis
 client = redis.Redis.from_url(os.environ["REDIS_URL"], protocol=2)
 client.set_response_callback("XRANGE", lambda reply, **_: reply)
-runs = client.xrange("ordered:{default}", min=sys.argv[1])
-spans = [(int(entry.split(b"-")[1]), len(values) // 2 - 1) for entry, values in runs]
+runs = client.xrange("ordered:{default}")
+ids = [int(field) for _, values in runs for field in values[4::2] if int(field) >= int(sys.argv[1])]
 print(json.dumps({
-    "first": spans[0][0],
-    "holes": [last for (end, _), (last, size) in zip(spans, spans[1:]) if last - size != end],
+    "first": ids[0],
+    "holes": [end for end, following in zip(ids, ids[1:]) if following != end + 1],
 }))
 """
+
+
+def goes_on(stack: Project) -> None:
+    """Have a feed go on where it is that waits for its reader and sends nothing twice."""
+    stack.wait_for_more(1000, "messages arrive")
+    stack.compose("stop", "ingestor")
+    _, following = settled(stack.position, "the orderer", still=3)
+    stack.set(SIMULATOR_FIRST_ID=following, SIMULATOR_REWIND=0)
+    stack.up()
+
+
+def test_changed_settings_lose_nothing(stack: Project) -> None:
+    """`docker compose up` would stop Redis under services that still hold messages."""
+    goes_on(stack)
+    for megabytes, ttl in ((900, 4), (800, 3)):
+        stack.wait_for_more(1000, "messages arrive")
+        with stack.endings(*ANEW) as endings:
+            stack.set(LEASE_TTL=ttl, REDIS_MAXMEMORY=f"{megabytes}mb")
+            stack.up()
+        assert endings == dict.fromkeys(ANEW, 0)
+        stack.wait_for_more(1000, "messages arrive")
+        # What is missing shows when it is given up, after the time-out at the latest.
+        stack.wait_for_more(11 * 1000, "a gap would have been given up")
+        assert faults(stack.report()) == {}
 
 
 def test_what_went_down_comes_up_where_it_was(stack: Project) -> None:
@@ -378,6 +443,6 @@ def test_what_went_down_comes_up_where_it_was(stack: Project) -> None:
     after = stack.position()
     assert after[0] == before[0]
     assert after[1] > before[1]
-    found = stack.python("orderer", HOLES, f"{before[0]}-{before[1] - 100}")
+    found = stack.python("orderer", HOLES, str(before[1] - 100))
     assert found["first"] < before[1]
     assert found["holes"] == []

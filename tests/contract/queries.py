@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import json
 import math
 import shutil
@@ -18,6 +17,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
@@ -27,18 +27,32 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake
 from websockets.typing import Origin
 
-from tests.support import chat, servers, wisdom
+from tests.support import chat, http, servers, wisdom
 from tests.support.processes import ROOT, Service
-from tests.support.servers import Server, free_port
+from tests.support.servers import free_port
 from tests.support.stack import Stack
-from tests.support.waiting import DEADLINE, until
+from tests.support.stranger import Endpoint, Feed
+from tests.support.waiting import until
 
 CONFIG = ROOT / "grafana" / "prometheus" / "prometheus.yml"
 DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
 
 PROGRAMS = ("prometheus", "prometheus-redis-exporter")
-ABSENT = {"gateway"}
-"""Jobs that do not run here. No query names a metric of theirs."""
+GATEWAY = "\n".join(
+    f'haproxy_{name}{{proxy="{proxy}"{more}}} 1'
+    for proxy in ("chat", "wisdom")
+    for name, more in (
+        ("frontend_current_sessions", ""),
+        ("frontend_http_responses_total", ',code="4xx"'),
+        ("frontend_requests_denied_total", ""),
+        ("backend_active_servers", ""),
+        ("backend_connection_errors_total", ""),
+    )
+)
+"""What the gateway, which does not run here, would tell: as HAProxy 3.2 names it."""
+
+STILL = "still"
+"""The name of a second feed, that says little."""
 
 FEED = {
     "RATE": 800, "REORDER": 0.1, "DELAYED": 0.01, "DELAY": 0.1, "DELAY_MAX": 1,
@@ -49,10 +63,13 @@ FEED = {
 
 GAP_TIMEOUT = 0.15
 
+LOOKBACK = 3
+"""Seconds for which a series is known that is no longer scraped: three scrapes, as in Compose."""
+
 
 @dataclass(frozen=True)
 class Query:
-    """A query as a panel has it."""
+    """A query as a panel, or an annotation, has it."""
 
     panel: str
     legend: str
@@ -61,61 +78,104 @@ class Query:
     @property
     def promql(self) -> str:
         """The expression with Grafana's variables filled in for a scrape interval of 1 s."""
-        return self.expr.replace("$__rate_interval", "5s").replace("$feed", ".*")
+        expr = self.expr
+        for variable, value in VARIABLES.items():
+            expr = expr.replace(variable, value)
+        assert "$" not in expr, expr
+        return expr
+
+
+VARIABLES = {
+    "$__rate_interval": "5s", "$__range": "60s", "$__interval": "1s", "$feed": ".*", "$room": ".*",
+    "$replica": ".*", "$instance": ".*", "$job": ".*",
+}  # fmt: skip
+"""What Grafana fills in, for a scrape interval of 1 s and everything chosen."""
 
 
 def panels() -> list[dict[str, Any]]:
     """List the panels of all dashboards, rows left out."""
     boards = [json.loads(path.read_text()) for path in DASHBOARDS]
-    return [panel for board in boards for panel in board["panels"] if panel["type"] != "row"]
+    return [panel for board in boards for panel in panels_of(board)]
+
+
+def panels_of(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """List a dashboard's panels, those in closed rows included."""
+    everything = [each for panel in board["panels"] for each in (panel, *panel.get("panels", ()))]
+    return [panel for panel in everything if panel["type"] != "row"]
 
 
 def queries() -> list[Query]:
-    """List the queries of all dashboards."""
-    return [
+    """List the queries of all dashboards, those of annotations included."""
+    boards = [json.loads(path.read_text()) for path in DASHBOARDS]
+    shown = [
         Query(panel["title"], target["legendFormat"], target["expr"])
         for panel in panels()
         for target in panel["targets"]
     ]
+    marked = [
+        Query(f"annotation {annotation['name']}", "", annotation["target"]["expr"])
+        for board in boards
+        for annotation in board["annotations"]["list"]
+    ]
+    return [*shown, *marked]
 
 
 class Prometheus:
     """A Prometheus with our rules that scrapes `targets`, addresses by job, every second."""
 
-    def __init__(self, directory: Path, targets: dict[str, list[str]]) -> None:
+    def __init__(
+        self, directory: Path, targets: dict[str, list[str]], rules: Path = CONFIG.parent
+    ) -> None:
         config = yaml.safe_load(CONFIG.read_text())
         config["global"] = dict.fromkeys(("scrape_interval", "evaluation_interval"), "1s")
-        config["rule_files"] = [str(CONFIG.parent / pattern) for pattern in config["rule_files"]]
+        config["rule_files"] = [str(rules / pattern) for pattern in config["rule_files"]]
         self.port = free_port()
-        known = {**targets, "prometheus": [f"127.0.0.1:{self.port}"]}
+        self._targets = directory / "targets"
+        self._targets.mkdir(exist_ok=True)
         jobs = [job["job_name"] for job in config["scrape_configs"]]
-        assert set(jobs) == set(known) | ABSENT
+        assert set(jobs) == {*targets, "prometheus"}
+        for job in jobs:
+            self.watch(job, targets.get(job, [f"127.0.0.1:{self.port}"]))
         config["scrape_configs"] = [
-            {"job_name": job, "static_configs": [{"targets": known[job]}]}
+            {"job_name": job, "file_sd_configs": [{"files": [f"{self._targets}/{job}.json"]}]}
             for job in jobs
-            if job in known
         ]
         path = directory / "prometheus.yml"
         path.write_text(yaml.safe_dump(config))
         self.log = directory / "prometheus.log"
-        with self.log.open("wb") as log:
+        self._command = [
+            "prometheus", f"--config.file={path}", "--log.level=warn",
+            f"--storage.tsdb.path={directory / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            f"--query.lookback-delta={LOOKBACK}s",
+        ]  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, with what an earlier one stored, and wait until it answers."""
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    "prometheus", f"--config.file={path}", "--log.level=warn",
-                    f"--storage.tsdb.path={directory / 'tsdb'}",
-                    f"--web.listen-address=127.0.0.1:{self.port}",
-                ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         until(self._ready, "Prometheus is ready")
+
+    def stop(self) -> None:
+        """End the process in an orderly way."""
+        self._process.terminate()
+        self._process.wait()
+
+    def watch(self, job: str, addresses: list[str]) -> None:
+        """Have a job's targets be these from now on, as when their containers come and go."""
+        path = self._targets / f"{job}.json"
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps([{"targets": addresses}]))
+        new.replace(path)
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
         """Evaluate an expression now; returns labels and values, without those that are NaN."""
-        status, body = self._get("/api/v1/query?" + urlencode({"query": expr}))
-        assert status == 200, f"{expr}: {body.decode()}"
-        found = [
-            (row["metric"], float(row["value"][1])) for row in json.loads(body)["data"]["result"]
-        ]
+        answer = http.get(self.port, "/api/v1/query?" + urlencode({"query": expr}))
+        assert answer.status == 200, f"{expr}: {answer.body.decode()}"
+        found = [(row["metric"], float(row["value"][1])) for row in answer.json()["data"]["result"]]
         return [(labels, value) for labels, value in found if not math.isnan(value)]
 
     def close(self) -> None:
@@ -126,18 +186,9 @@ class Prometheus:
     def _ready(self) -> bool:
         assert self._process.poll() is None, self.log.read_text()[-2000:]
         try:
-            return self._get("/-/ready")[0] == 200
+            return http.get(self.port, "/-/ready").status == 200
         except OSError:
             return False
-
-    def _get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
 
 
 def missing() -> list[str]:
@@ -145,45 +196,116 @@ def missing() -> list[str]:
     return [program for program in PROGRAMS if shutil.which(program) is None]
 
 
+@dataclass(frozen=True)
+class Watched:
+    """The whole stack under load, and a Prometheus that watches it."""
+
+    prometheus: Prometheus
+    redis: servers.Server
+    stack: Stack
+    orderers: list[Service]
+    leased: list[Service]
+    """The chat and wisdom, who take their leases anew when Redis has been away for long."""
+    feed: Feed
+    """That of `STILL`, which has opened no gap yet."""
+    endpoint: Endpoint
+    """That of `STILL`."""
+
+    def incident(self) -> None:
+        """Kill an orderer at work, stop a feed in a gap and an endpoint, and restart Redis."""
+        victim = next(each for each in self.orderers if each.metric("lease_active"))
+        victim.kill()
+        successor = next(each for each in self.orderers if each.running)
+        until(lambda: successor.metric("lease_active") == 2, "both feeds are taken over")
+        self.feed.send(message(5))
+        self.feed.stop()
+        self.endpoint.stop()
+        self.redis.stop()
+        until(lambda: not any(map(_leases, self.leased)), "leases run out")
+        self.redis.start()
+        self.prometheus.watch("gateway", [])
+
+
 @contextmanager
-def watched(directory: Path) -> Iterator[Prometheus]:
+def watched(directory: Path) -> Iterator[Watched]:
     """Run the whole stack under load, and a Prometheus that watches it."""
     with ExitStack() as ends:
-        program = servers.binary("valkey")
-        assert program is not None
-        redis = Server(program, directory, {"maxmemory": "256mb", "appendonly": "yes"})
-        ends.callback(redis.close)
+        config = {"maxmemory": "256mb", "appendonly": "yes"}
+        redis = ends.enter_context(servers.running("valkey", directory, config))
         stack = Stack(redis)
         ends.callback(stack.close)
         simulator = stack.simulator(**FEED)
-        publisher = stack.publisher(simulator.endpoint_url)
+        feed = stack.feed([message(number) for number in (1, 2, 3)])
+        endpoint = stack.endpoint()
+        publisher = stack.publisher(simulator.endpoint_url, f"{STILL}={endpoint.url}")
         orderers = [stack.orderer(ORDERER_GAP_TIMEOUT=GAP_TIMEOUT) for _ in range(2)]
-        ingestor = stack.ingestor(simulator.feed_url)
+        ingestor = stack.ingestor(simulator.feed_url, f"{STILL}={feed.url}")
         replica = chat.replica(stack, directory)
         ends.enter_context(_busy(_converse, chat.url(replica)))
         sages = [wisdom.replica(stack) for _ in range(2)]
         for sage in sages:
             ends.enter_context(_busy(_subscribe, wisdom.url(sage)))
-        exporter = f"127.0.0.1:{free_port()}"
-        address = redis.url.removesuffix("/0")
-        process = subprocess.Popen(
-            [PROGRAMS[1], f"-redis.addr={address}", f"-web.listen-address={exporter}"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        ends.callback(process.wait)
-        ends.callback(process.kill)
         targets = {
             "ingestor": [_ops(ingestor)],
             "orderer": [_ops(orderer) for orderer in orderers],
             "publisher": [_ops(publisher)],
             "chat": [_ops(replica)],
             "wisdom": [_ops(sage) for sage in sages],
+            "viewer": [_ops(stack.service("viewer", VIEWER_PORT=free_port()))],
             "simulator": [_ops(simulator)],
-            "redis-exporter": [exporter],
+            "redis-exporter": [ends.enter_context(exporter(redis))],
+            "gateway": [ends.enter_context(telling(GATEWAY))],
         }
         prometheus = Prometheus(directory, targets)
         ends.callback(prometheus.close)
-        yield prometheus
+        yield Watched(prometheus, redis, stack, orderers, [replica, *sages], feed, endpoint)
+
+
+def _leases(service: Service) -> float:
+    return service.metric("lease_active")
+
+
+def message(number: int) -> bytes:
+    """Make a message with this id."""
+    return b'{"id": %d}' % number
+
+
+@contextmanager
+def exporter(redis: servers.Server) -> Iterator[str]:
+    """Run an exporter of a Redis server's metrics at an address."""
+    address = f"127.0.0.1:{free_port()}"
+    url = redis.url.removesuffix("/0")
+    process = subprocess.Popen(
+        [PROGRAMS[1], f"-redis.addr={url}", f"-web.listen-address={address}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def telling(text: str) -> Iterator[str]:
+    """Serve these metrics at an address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(f"{text}\n".encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever, 0.05)
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 def _ops(service: Service) -> str:
@@ -258,7 +380,8 @@ async def _subscribe(address: str, stop: threading.Event) -> None:
 def main() -> None:
     """Print what each query returned once the stack has been under load for a while."""
     steady = 'min(min_over_time({__name__=~"(ingestor|publisher)_connected"}[5s])) == 1'
-    with tempfile.TemporaryDirectory() as directory, watched(Path(directory)) as prometheus:
+    with tempfile.TemporaryDirectory() as directory, watched(Path(directory)) as stack:
+        prometheus = stack.prometheus
         goal = f"sum(simulator_endpoint_received_total) > {20 * FEED['RATE']} and {steady}"
         until(lambda: prometheus.query(goal), "the load flows", deadline=60)
         print(f"| panel | series | value | query |\n| --- | --- | --- | --- |{_rows(prometheus)}")

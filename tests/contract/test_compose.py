@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import subprocess
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ import yaml
 
 from chassis.lifecycle import GRACE
 from chassis.settings import REQUIRED, Common
+from chassis.version import PACKAGES, VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+IMAGE = "seriatim:${COMPOSE_PROJECT_NAME}"
+OURS = sorted(name for name, service in SERVICES.items() if service["image"] == IMAGE)
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 FIXED = ("OPS_HOST", "OPS_PORT")
@@ -169,11 +172,42 @@ def test_redis_is_reached_from_inside_only() -> None:
     assert "ports" not in SERVICES["redis"]
 
 
+def test_pages_are_reached_through_the_gateway_only() -> None:
+    """Whoever is in the outer network could pass for any address."""
+    assert COMPOSE["networks"]["front"]["internal"] is True
+    members = {name for name, service in SERVICES.items() if "front" in service["networks"]}
+    assert members == {"chat", "wisdom", "viewer", "gateway"}
+    for name in ("chat", "wisdom", "viewer"):
+        assert "edge" not in SERVICES[name]["networks"]
+    for name in ("chat", "wisdom"):
+        assert SERVICES[name]["environment"][f"{name.upper()}_PROXIES"] == "gateway"
+
+
+def test_nothing_makes_compose_stop_redis_first() -> None:
+    """`docker compose up` after a change would stop Redis under services that hold messages."""
+    for name in OURS:
+        assert "redis" not in SERVICES[name].get("depends_on", {}), name
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_images_are_of_a_known_version(name: str) -> None:
     """The stack would be another one tomorrow."""
     image = SERVICES[name]["image"]
-    assert image == "seriatim" if name in OURS else re.search(r":v?\d+\.\d+", image)
+    assert name in OURS or re.search(r":v?\d+\.\d+", image)
+
+
+def test_two_checkouts_are_two_projects() -> None:
+    """One would take over the other's containers and volumes, and replace its image."""
+    assert "name" not in COMPOSE
+    assert not [volume for volume in COMPOSE["volumes"].values() if volume]
+    assert len(OURS) == 7
+
+
+def test_the_image_is_made_once_and_by_every_up() -> None:
+    """After a pull the old code would run on; or each `up` would make containers anew."""
+    (builder,) = (name for name in OURS if "build" in SERVICES[name])
+    assert SERVICES[builder]["pull_policy"] == "build"
+    assert {SERVICES[name]["pull_policy"] for name in OURS if name != builder} == {"never"}
 
 
 def test_what_is_mounted_exists() -> None:
@@ -209,6 +243,7 @@ def test_the_image_runs_as_nobody() -> None:
     """The services would run as root, or an orchestrator could not tell that they do not."""
     last = DOCKERFILE.rpartition("\nFROM ")[2]
     assert re.search(r"(?m)^USER [1-9]\d*:[1-9]\d*$", last)
+    assert "-perm /6000 -exec chmod a-s" in last  # nor become it
     assert "pip install" not in last
 
 
@@ -225,3 +260,42 @@ def test_the_image_holds_every_service(service: str) -> None:
     assert re.search(rf"for service in [a-z ]*\b{service}\b", DOCKERFILE)
     assert f"!{service}\n" in (ROOT / ".dockerignore").read_text()
     assert SERVICES[service]["command"] == service
+
+
+def test_the_image_tells_its_version() -> None:
+    """Nobody could tell what an image holds; or two places would tell two versions."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+    assert f'org.opencontainers.image.version="{VERSION}"' in DOCKERFILE
+    assert re.search(rf"(?m)^## {re.escape(VERSION)}\b", (ROOT / "CHANGELOG.md").read_text())
+
+
+def test_the_build_covers_what_the_image_is_made_of() -> None:
+    """Changed code would look like the one before."""
+    copied = re.findall(r"(?m)^COPY ([a-z]+) \1$", DOCKERFILE)
+    assert sorted(copied) == sorted(PACKAGES)
+
+
+def test_the_gateway_asks_whom_its_container_asks() -> None:
+    """Under Podman, whose name server is another than Docker's, nobody would be reached."""
+    config = SERVICES["gateway"]["environment"]["CONFIG"]
+    assert "parse-resolv-conf" in config
+    assert "127.0.0.11:" not in config
+
+
+def test_passwords_of_chance(tmp_path: Path) -> None:
+    """Whoever has read the Compose file would know all passwords; or the user's own be replaced."""
+    for name in ("Makefile", "docker-compose.yml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    env = tmp_path / ".env"
+    env.write_text("CHAT_PORT=4001\nREDIS_PASSWORD_CHAT=mine")
+    for _ in range(2):
+        subprocess.run(["make", "-s", "passwords"], cwd=tmp_path, check=True)
+    assert env.stat().st_mode & 0o077 == 0
+    found = dict(line.split("=") for line in env.read_text().splitlines())
+    assert found.pop("CHAT_PORT") == "4001"
+    assert found["REDIS_PASSWORD_CHAT"] == "mine"
+    wanted = {name for name in offered() if name.startswith("REDIS_PASSWORD_")}
+    assert set(found) == wanted - {"REDIS_PASSWORD_ADMIN"}
+    assert len(set(found.values())) == len(found)
+    assert all(re.fullmatch("[0-9a-f]{48}|mine", password) for password in found.values())

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "publisher": ("relay", "chassis"),
     "chat": ("broadcast", "chassis"),
     "wisdom": ("broadcast", "chassis"),
+    "viewer": ("relay", "broadcast", "chassis"),
     "simulator": ("chassis",),
     "standalone": ("relay", "chassis"),
     "grafana": (),
@@ -154,11 +155,15 @@ def test_doors(module: str) -> None:
 WORLD = ("asyncio", "redis", "websockets", "time", "random", "chassis.clock", "chassis.redis")
 
 PURE = (
-    "orderer/reorder", "orderer/feed.py", "orderer/clock.py", "orderer/lines.py",
+    "orderer/reorder", "orderer/feed.py", "orderer/lane.py", "orderer/clock.py", "orderer/lines.py",
     "orderer/checkpoint.py", "publisher/window.py", "publisher/retention.py",
-    "ingestor/backlog.py", "ingestor/listening.py", "relay",
+    "publisher/contiguity.py", "publisher/entries.py",
+    "ingestor/backlog.py", "ingestor/listening.py", "viewer/picture.py", "relay",
 )  # fmt: skip
 """Values in, values out: these know no loop, no clock, no Redis and no socket."""
+
+
+IMPURE = ("relay/rejected.py", "relay/allowance.py", "relay/lanes.py")
 
 
 def pure() -> list[tuple[str, str]]:
@@ -167,7 +172,7 @@ def pure() -> list[tuple[str, str]]:
         (name, text)
         for package in MAY_IMPORT
         for name, text in sources(package)
-        if within(name, PURE) and name != "relay/rejected.py"
+        if within(name, PURE) and name not in IMPURE
     ]
 
 
@@ -186,7 +191,8 @@ def test_the_core_knows_itself_only() -> None:
     """What decides would no longer be read, tested and trusted by itself."""
     for name, text in sources("orderer/reorder"):
         ours = {m for m in imports(text, Path(name).parts[:-1]) if m.partition(".")[0] in PROJECT}
-        assert all(within(m, ["orderer.reorder", "relay.entry"]) for m in ours), (name, ours)
+        known = ["orderer.reorder", "relay.entry", "relay.prints"]
+        assert all(within(m, known) for m in ours), (name, ours)
 
 
 def test_nothing_waits_or_asserts_in_the_core() -> None:
@@ -290,6 +296,18 @@ def test_the_spelling_check_sees_what_it_should() -> None:
     assert constants(source) == {b"t", "raw:{", "}", "seen", b"seen"}
     assert made(source, "CloseReason")
     assert not made(source, "Close")
+
+
+def test_unit_tests_mirror_the_tree() -> None:
+    """Nobody would find the tests of a module, or the module that a test is of."""
+    tests = [
+        path.relative_to(ROOT / "tests/unit")
+        for path in tracked()
+        if path.match("test_*.py") and path.is_relative_to(ROOT / "tests/unit")
+    ]
+    assert tests
+    modules = [ROOT / path.with_name(path.name.removeprefix("test_")) for path in tests]
+    assert [module for module in modules if not module.is_file()] == []
 
 
 def test_no_source_file_is_too_long() -> None:

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from chassis.settings import REQUIRED, Common
+from chassis.settings import IN_FILE, REQUIRED, Common
 from chat.settings import Settings as Chat
 from ingestor.settings import Settings as Ingestor
 from orderer.settings import Settings as Orderer
 from publisher.settings import Settings as Publisher
 from simulator.settings import Settings as Simulator
+from viewer.settings import Settings as Viewer
 from wisdom.settings import Settings as Wisdom
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-KINDS: list[type[Common]] = [Ingestor, Orderer, Publisher, Chat, Wisdom, Simulator]
+KINDS: list[type[Common]] = [Ingestor, Orderer, Publisher, Chat, Wisdom, Viewer, Simulator]
 
 
 def rows(kind: type[Common]) -> dict[str, str]:
@@ -42,9 +43,8 @@ def test_every_setting_is_in_the_readme(kind: type[Common]) -> None:
 def test_the_readme_names_no_setting_that_is_not() -> None:
     """A user would set something that stops the service with status 2."""
     known = {variable for kind in KINDS for variable in rows(kind)}
-    prefixes = "|".join(
-        ("INGESTOR", "ORDERER", "PUBLISHER", "CHAT", "WISDOM", "SIMULATOR", "OPS", "LOG", "REDIS")
-    )
+    known |= {f"{variable}{IN_FILE}" for variable in known if variable.endswith("_URL")}
+    prefixes = "|".join({variable.partition("_")[0] for variable in known})
     named = set(re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", README))
     assert named - known <= {"REDIS_PASSWORD_ADMIN"}
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from grafana import runbook
 from grafana.alerts import COLOURS, Alert, alerts, rules
+from grafana.dashboards import BOARDS
 from tests.support.processes import ROOT
 
 FOLDER = ROOT / "grafana" / "prometheus"
@@ -50,6 +52,14 @@ def test_the_configuration_is_valid() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_what_is_gone_is_forgotten_after_three_scrapes() -> None:
+    """After `down` and `up` the containers of before would alarm for five minutes."""
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    scrape = int(config["global"]["scrape_interval"].removesuffix("s"))
+    assert f"--query.lookback-delta={3 * scrape}s" in compose["services"]["prometheus"]["command"]
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_the_rules_pass_their_tests(path: Path) -> None:
     """An alert would stay silent in the trouble it is for, or fire without any."""
@@ -69,9 +79,51 @@ def test_every_alert_is_seen_firing_and_silent(name: str) -> None:
 def test_every_alert_says_what_to_do(alert: Alert) -> None:
     """Somebody woken at night would know that something is wrong, and no more."""
     assert alert.severity in COLOURS
-    assert set(alert.annotations) == {"summary", "description", "action"}
+    assert set(alert.annotations) == {"summary", "description", "action", "runbook_url"}
     assert all(text.strip() for text in alert.annotations.values())
     assert "$value" in alert.annotations["description"]
+
+
+def test_every_alert_has_its_paragraph_and_every_paragraph_its_alert() -> None:
+    """An alert would lead to nowhere, or the runbook tell of what can no longer happen."""
+    text = runbook.SOURCE.read_text()
+    found = re.findall(r"(?m)^### (\S+)$", text)
+    assert sorted(found) == sorted(ALERTS)
+    for name, alert in ALERTS.items():
+        assert alert.annotations["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+        paragraph = runbook.paragraphs()[name]
+        for part in ("**Means.**", "**See.**", "**Do.**"):
+            assert re.search(rf"(?m)^{re.escape(part)} \S", paragraph), (name, part)
+
+
+def test_the_runbook_names_what_there_is() -> None:
+    """Its reader would look for an alert, a panel or a setting that is called otherwise."""
+    text = " ".join(runbook.SOURCE.read_text().split())
+    boards = {board.title: board for board in (make() for make in BOARDS)}
+    titles = {
+        title: {panel.build().title for row in board.rows for panel in row.panels}
+        for title, board in boards.items()
+    }
+    named = re.findall(rf'"([^"]+)"\s+\(({"|".join(boards)})\)', text)
+    assert len(named) > 50
+    for panel, board in named:
+        assert panel in titles[board], (panel, board)
+    words = set(re.findall(r"(?<![`\w])[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", text))
+    assert words <= {*ALERTS}
+    readme = (ROOT / "README.md").read_text() + (ROOT / ".env.example").read_text()
+    for setting in set(re.findall(r"`([A-Z]+_[A-Z_]+)", text)):
+        assert setting in readme, setting
+
+
+def test_the_page_that_grafana_serves_is_the_runbook() -> None:
+    """Who follows an alert's link would read what no longer holds, or find no such place."""
+    page = (runbook.FOLDER / "runbook.html").read_text()
+    assert page == runbook.page()
+    for name in ALERTS:
+        assert f'<h3 id="{name}">' in page
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    served = f"/usr/share/grafana{runbook.ADDRESS.removesuffix('/runbook.html')}"
+    assert f"./grafana/public:{served}:ro" in compose["services"]["grafana"]["volumes"]
 
 
 def test_the_texts_are_complete_when_they_are_shown(tmp_path: Path) -> None:

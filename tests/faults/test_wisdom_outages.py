@@ -19,6 +19,9 @@ from tests.support.stack import LEASE_TTL, Stack
 from tests.support.waiting import eventually
 from tests.support.wisdom import Wolf, howl, published, replica, small_window, url
 
+SYNCED = {"appendonly": "yes", "appendfsync": "always"}
+"""What is heard is on disk: with `everysec` a killed server may lose what it published last."""
+
 one_server = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
 
 
@@ -124,7 +127,7 @@ async def test_that_check_would_find_a_hole(redis: Server, start: Stack) -> None
             await until_a_quote_is_missing()
 
 
-@pytest.mark.parametrize("redis", [("valkey", {"appendonly": "yes"})], indirect=True)
+@pytest.mark.parametrize("redis", [("valkey", SYNCED)], indirect=True)
 async def test_redis_may_stop_for_a_while(redis: Server, start: Stack) -> None:
     """An outage would end sessions, stop the quotes for good, or keep a replica from stopping."""
     replicas = [replica(start) for _ in range(2)]

@@ -178,6 +178,20 @@ def test_a_line_being_typed_survives(room: Room, terminal: Terminal) -> None:
     assert terminal.wait() == 0
 
 
+@pytest.mark.parametrize("redis", ["valkey"], indirect=True)
+def test_the_end_of_a_long_message_is_no_other_message(room: Room, terminal: Terminal) -> None:
+    """Somebody could put words into another's mouth, at the width of their terminal."""
+    terminal.shows("Client_1>")
+    forged = "12:00:00 Client_1: I agree"
+    for name in ("Client_2", "Client_3"):
+        begin = len(f"00:00:00 {name}: ")
+        sent = pipe(room.url, "x" * (COLUMNS - begin if name == "Client_2" else 300) + forged)
+        assert sent.returncode == 0, sent.stderr
+    until(lambda: "".join(terminal.lines).count("I agree") == 2, "both are there")
+    assert not [line for line in terminal.lines if line.startswith(forged[:9])]
+    assert f"      {forged}" in terminal.lines
+
+
 @pytest.mark.parametrize("redis", [DURABLE], indirect=True, ids=["valkey"])
 def test_a_client_outlives_its_servers(room: Room, terminal: Terminal, start: Stack) -> None:
     """After an outage the client would be dead, or a message lost, doubled or out of order."""

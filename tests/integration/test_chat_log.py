@@ -20,7 +20,7 @@ def drafts(*texts: str, **options: object) -> list[Draft]:
 async def test_the_order_is_given_once(redis: Server) -> None:
     """A call that is repeated, late or out of date would double messages or reuse numbers."""
     link = Link(redis.url, logs.get("test"), timeout=5, stop=asyncio.Event())
-    log, other = (Log(link, "main", name, 1000) for name in ("a", "b"))
+    log, other = (Log(link, "main", name, 1000, 1.0) for name in ("a", "b"))
     listener = redis.client.pubsub()
     listener.subscribe("chat:{main}")
     assert await log.end() == NOWHERE
@@ -51,7 +51,7 @@ async def test_the_order_is_given_once(redis: Server) -> None:
 async def test_numbers_are_not_given_twice(redis: Server) -> None:
     """After a loss of the log's end, two messages would have the same number."""
     link = Link(redis.url, logs.get("test"), timeout=5, stop=asyncio.Event())
-    log = Log(link, "main", "a", 1000)
+    log = Log(link, "main", "a", 1000, 1.0)
     start = await log.begin()
     outcomes = await log.publish(1, drafts("1", "2", "3"), start, 0)
     seen = outcomes[-1].position
@@ -62,4 +62,66 @@ async def test_numbers_are_not_given_twice(redis: Server) -> None:
     redis.client.flushall()
     (again,) = await log.publish(3, drafts("5"), after.position, 0)
     assert again.position.epoch > after.position.epoch
+    await link.close()
+
+
+async def test_the_log_is_bounded_in_bytes(redis: Server) -> None:
+    """Few long messages would fill Redis, which the relay lives on, too."""
+    redis.configure("maxmemory", str(64 * 2**20))
+    link = Link(redis.url, logs.get("test"), timeout=5, stop=asyncio.Event())
+    log = Log(link, "main", "a", 1_000_000, 1 / 16)
+    seen = await log.begin()
+    for serial in range(1, 101):
+        long = drafts(*("x" * 8000 for _ in range(20)))
+        seen = (await log.publish(serial, long, seen, 0))[-1].position
+    assert seen.seq == 2000
+    used = redis.client.memory_usage("chat:{main}:log", samples=0)
+    assert 3 * 2**20 < used < 6 * 2**20
+    records = await log.after(Position(seen.epoch, 0), 10_000)
+    assert [record.position.seq for record in records] == list(range(2001 - len(records), 2001))
+    # What is counted is what there is, also by one that begins to count only now.
+    counted = int(redis.client.get("chat:{main}:size"))
+    redis.client.delete("chat:{main}:size")
+    await log.begin(seen)
+    assert int(redis.client.get("chat:{main}:size")) == counted
+    await link.close()
+
+
+async def test_the_log_is_bounded_in_records(redis: Server) -> None:
+    """Coming and going would fill Redis."""
+    link = Link(redis.url, logs.get("test"), timeout=5, stop=asyncio.Event())
+    log = Log(link, "main", "a", 1000, 1.0)
+    seen = await log.begin()
+    for serial in range(1, 31):
+        seen = (await log.publish(serial, drafts(*"x" * 100), seen, 0))[-1].position
+    assert redis.client.xlen("chat:{main}:log") == 1000
+    await link.close()
+
+
+async def test_a_full_server_takes_what_has_room(redis: Server) -> None:
+    """Where the log is as long as it may be, a full Redis would end the chat."""
+    redis.configure("maxmemory-policy", "noeviction")
+    link = Link(redis.url, logs.get("test"), timeout=5, stop=asyncio.Event())
+    log = Log(link, "main", "a", 1000, 1.0)
+    seen = await log.begin()
+    seen = (await log.publish(1, drafts(*"x" * 1000), seen, 0))[-1].position
+    redis.configure("maxmemory", "1")
+    (outcome,) = await log.publish(2, drafts("y"), seen, 0)
+    assert outcome.position.seq == seen.seq + 1
+    assert redis.client.xlen("chat:{main}:log") == 1000
+    redis.configure("maxmemory", "0")
+    await link.close()
+
+
+async def test_keys_go_with_their_records(redis: Server) -> None:
+    """Keys alone could fill Redis, ten minutes long."""
+    link = Link(redis.url, logs.get("test"), timeout=5, stop=asyncio.Event())
+    log = Log(link, "main", "a", 1000, 1.0)
+    seen = await log.begin()
+    for serial in range(1, 31):
+        batch = [Draft(b'{"message":"x"', digest=f"{serial}-{number}") for number in range(100)]
+        seen = (await log.publish(serial, batch, seen, 0))[-1].position
+    assert len(list(redis.client.scan_iter("chat:{main}:key:*"))) == 1000
+    (again,) = await log.publish(31, [Draft(b'{"message":"x"', digest="30-99")], seen, 0)
+    assert again == Outcome(seen, True)
     await link.close()

@@ -83,7 +83,8 @@ async def test_what_was_missed_comes_with_the_resume(
     async with visit(here) as talker:
         await talker.say("0")
         seen = talker.records[-1] if talker.records else await talker.get("message")
-        query = f"?epoch={seen['epoch']}&seq={seen['seq']}"
+        token = talker.of("welcome")[0]["token"]
+        query = f"?epoch={seen['epoch']}&seq={seen['seq']}&token={token}"
         for number in range(1, 6):
             await talker.say(str(number))
         for address in (here, there):
@@ -115,7 +116,8 @@ async def test_much_is_made_up_for_in_parts(redis: Server, start: Stack, tmp_pat
             await talker.connection.send(f"{number} ".ljust(8000, "x"))
             await talker.get("ack", max(1, number - 10))  # who does not read is cut
         await talker.get("ack", 301)
-        query = f"?epoch={first['epoch']}&seq={first['seq']}"
+        token = talker.of("welcome")[0]["token"]
+        query = f"?epoch={first['epoch']}&seq={first['seq']}&token={token}"
         late = replica(start, tmp_path, CHAT_HISTORY=10)
         for address in (url(service), url(late)):
             async with visit(address + query) as back:
@@ -137,8 +139,8 @@ async def test_a_key_makes_a_repetition_harmless(
         assert (again["seq"], again["repeated"], again["key"]) == (ack["seq"], True, "k")
         assert "repeated" not in await first.say("other words", key="k")
         assert "repeated" not in await second.say("once", key="k")
-        query = f"?epoch={ack['epoch']}&seq={ack['seq']}"
-        async with visit(here + query) as back:
+        query = f"?epoch={ack['epoch']}&seq={ack['seq']}&token="
+        async with visit(here + query + first.of("welcome")[0]["token"]) as back:
             assert (await back.say("other words", key="k"))["repeated"]
         await second.say("end")
         await eventually(lambda: "end" in first.texts, "the end is heard")
@@ -153,6 +155,9 @@ async def test_a_token_keeps_the_name(redis: Server, start: Stack, tmp_path: Pat
         token = first.of("welcome")[0]["token"]
     async with visit(f"{url(replicas[1])}?token={token}") as back:
         assert back.of("welcome")[0]["client_id"] == "Client_1"
+    async with visit(url(replicas[0]), subprotocols=["chat", f"token.{token}"]) as back:
+        assert back.of("welcome")[0]["client_id"] == "Client_1"
+        assert back.connection.subprotocol == "chat"
     for forged in ("Client_1.", "Client_1." + "0" * 32, "Client_2." + token[9:], "x", "é.ü"):
         async with visit(f"{url(replicas[1])}?token={forged}") as thief:
             assert thief.of("welcome")[0]["client_id"] not in ("Client_1", "Client_0")

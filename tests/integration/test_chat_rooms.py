@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from tests.support import http
 from tests.support.chat import port, replica, url
 from tests.support.servers import Server
 from tests.support.stack import Stack
@@ -111,13 +111,8 @@ async def test_the_page_is_served_safely(redis: Server, start: Stack, tmp_path: 
     """A browser would get no page, or one in which injected scripts may run."""
     service = replica(start, tmp_path)
 
-    def get(path: str) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", port(service), timeout=10)
-        connection.request("GET", path)
-        response = connection.getresponse()
-        response.read()
-        connection.close()
-        return response
+    def get(path: str) -> http.Answer:
+        return http.get(port(service), path)
 
     for path, kind in (
         ("/", "text/html"),

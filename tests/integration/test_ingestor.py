@@ -61,13 +61,28 @@ def test_frames_are_kept_as_received(redis: Server, start: Stack) -> None:
     times = [batch.time for batch in batches]
     assert times == sorted(times)
     assert began <= times[0] <= times[-1] <= time.time_ns() // 1000
-    assert redis.client.smembers("feeds") == {b"default"}
+    assert redis.client.hgetall("feeds") == {b"default": b"default"}
     assert ingestor.metric("ingestor_frames_total") == len(expected)
     assert ingestor.ready
 
     assert ingestor.terminate() == 0
     assert events(redis) == ["connected", "disconnected"]
     assert streams.raw(redis.client)[-1].event == "disconnected"
+
+
+@one_server
+def test_what_could_not_be_written_at_the_end_is_counted(redis: Server, start: Stack) -> None:
+    """An operator would be told that one frame is lost where hundreds are."""
+    feed = start.feed([frame(1)])
+    ingestor = start.ingestor(feed.url)
+    until(lambda: streams.raw_frames(redis.client), "the first is written")
+    redis.stop()
+    feed.send(frame(2))
+    ingestor.wait_for("waiting for Redis")
+    feed.send(*frames(range(3, 502)))
+    assert ingestor.terminate() == 1
+    (told,) = ingestor.events("not drained")
+    assert "up to 500 frames" in told["error"]
 
 
 def test_sigterm_keeps_all_that_was_received(redis: Server, start: Stack) -> None:
@@ -205,7 +220,7 @@ def test_lines_and_feeds_are_kept_apart(redis: Server, start: Stack) -> None:
     name = f"127.0.0.1:{one.port}/raw-messages"
     assert {batch.line for batch in streams.raw(redis.client)} == {name, f"{name}#2"}
     assert streams.raw_frames(redis.client, "second") == frames([7, 8])
-    assert redis.client.smembers("feeds") == {b"default", b"second"}
+    assert set(redis.client.hgetall("feeds")) == {b"default", b"second"}
 
 
 @one_server

@@ -22,16 +22,28 @@ def test_a_pause_ends_when_redis_loses_its_data(redis: Server, start: Stack, beh
     """A paused feed would wait for ever for messages that are not there any more."""
     if behind == "the sinks":
         streams.write_run(redis.client, frames([1]))
-        redis.client.hset("order:{default}", mapping={"epoch": 1, "next": 1_000_000})
+        redis.client.hset("order:{default}", "serial", 999_999)
     feed = start.feed(frames(range(1, 50_001)))
     ingestor = start.ingestor(feed.url, INGESTOR_BACKLOG=1000)
     until(lambda: ingestor.metric("ingestor_paused") == 1, "paused")
     if behind == "the sinks":
         redis.client.hset("order:{default}", "seen", streams.raw(redis.client)[-1].entry)
-        until(lambda: ingestor.metric("ingestor_backlog") == 999_998, "only the sinks are behind")
+        until(lambda: ingestor.metric("ingestor_backlog") == 999_999, "only the sinks are behind")
     assert ingestor.metric("ingestor_paused") == 1
     redis.client.flushall()
     until(lambda: streams.raw_frames(redis.client), "the feed goes on")
+
+
+def test_what_waits_is_measured_not_guessed(redis: Server, start: Stack) -> None:
+    """A feed would be held back for good because the oldest messages are larger than the rest."""
+    redis.configure("maxmemory", str(32 * 2**20))
+    for seq in range(1, 406):
+        size = 250_000 if seq <= 5 else 10_000
+        streams.write_run(redis.client, [b'{"id":%d,"text":"%s"}' % (seq, b"x" * size)])
+    feed = start.feed([b'{"id":%d,"text":"%s"}' % (seq, b"x" * 10_000) for seq in range(406, 3000)])
+    start.ingestor(feed.url).wait_for("feed paused")
+    assert redis.client.xlen("raw:{default}") > 0
+    assert len(streams.raw_frames(redis.client)) > 400
 
 
 def test_sigterm_does_not_wait_for_a_handshake(redis: Server, start: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.support import streams
 from tests.support.servers import Server
 from tests.support.stack import Stack
-from tests.support.streams import frame, frames, ordered_ids, write_event, write_raw
+from tests.support.streams import Heartbeat, frame, frames, ordered_ids, write_event, write_raw
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.parametrize("redis", ["valkey"], indirect=True)
@@ -69,6 +70,34 @@ def test_a_short_connection_alone(redis: Server, start: Stack) -> None:
     wait_for(redis, frames([1, 2, 3]))
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_new_numbering_of_ids_that_were_delivered_and_dropped(
+    redis: Server, start: Stack, *, restarted: bool
+) -> None:
+    """Where few delivered messages are kept, a new numbering would pass for an old one's replay."""
+    orderer = start.orderer(ORDERER_FIRST_ID=0)
+    write_event(redis.client, "connected")
+    for at in range(0, 5000, 500):
+        write_raw(redis.client, frames(range(at, at + 500)))
+    wait_for(redis, frames(range(5000)))
+    redis.client.xtrim("ordered:{default}", maxlen=1, approximate=False)
+    if restarted:
+        orderer.kill()
+        orderer = start.orderer(ORDERER_FIRST_ID=0)
+    write_event(redis.client, "connected")
+    write_raw(redis.client, frames(range(100, 200)))
+    until(
+        lambda: orderer.metric("orderer_frames_total", fate="duplicate") == 100,
+        "a replay is one, whatever is left",
+    )
+    begun = anew(2, 0, 300)
+    write_raw(redis.client, begun)
+    until(
+        lambda: streams.ordered_frames(redis.client)[-301:] == begun, "the new numbering comes out"
+    )
+    assert streams.order(redis.client)["epoch"] == "2"
+
+
 def test_a_new_numbering_below_where_a_former_orderer_joined(redis: Server, start: Stack) -> None:
     """An orderer that has started anew would drop a numbering that begins below as repeats."""
     first = start.orderer()
@@ -108,3 +137,38 @@ def test_a_straggler_among_the_frames_that_prove_a_numbering(
         write_raw(redis.client, part)
     wait_for(redis, [*anew(1, 0, 101), *anew(2, 0, 119)])
     assert streams.gaps(redis.client) == []
+
+
+FEW = {
+    "midnight": ([1, 2, 3, 4], [1, 2, 3, 4]),
+    "reconnect": ([1], [1]),
+    "jump": ([2**53 + 1, 2**53 + 2], [2**53 + 1, 2**53 + 2]),
+    "odd": ([30], []),
+}
+"""What a slow feed sends before it falls silent, and what of it is believed then."""
+
+
+def test_the_few_messages_of_a_slow_feed(redis: Server, start: Stack) -> None:
+    """What a slow feed sends after a restart would wait for messages that come a day later."""
+    orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=0.5)
+    expected = {}
+    for feed, (sent, believed) in FEW.items():
+        write_event(redis.client, "connected", feed=feed)
+        for seq in range(1, 51):
+            write_raw(redis.client, [frame(seq)], feed=feed)
+        if feed == "reconnect":
+            write_event(redis.client, "disconnected", feed=feed)
+            write_event(redis.client, "connected", feed=feed)
+        for seq in sent:
+            write_raw(redis.client, [b'{"id":%d,"day":2}' % seq], feed=feed)
+        expected[feed] = [*range(1, 51), *believed]
+    with ExitStack() as beats:
+        for feed in FEW:
+            beats.enter_context(Heartbeat(redis.url, feed=feed))
+        until(
+            lambda: {feed: ordered_ids(redis.client, feed) for feed in FEW} == expected,
+            "what is believed comes out",
+            20,
+        )
+    assert orderer.metric("orderer_epochs_total", feed="odd") == 0
+    assert orderer.metric("orderer_held", feed="odd") == 1

@@ -15,9 +15,9 @@ from chassis.lease import Lease, instance_name
 from chassis.redis import Command, Link
 from chassis.settings import load
 from orderer.operator import catch_up
-from orderer.service import ROLE
 from orderer.settings import Settings
 from orderer.store import Store
+from relay import keys
 from tests.support import streams
 from tests.support.processes import command
 from tests.support.servers import Server
@@ -65,7 +65,7 @@ def test_the_hosts_clocks_do_not_count(redis: Server, start: Stack) -> None:
     # As if Redis' clock had been an hour ahead when it wrote this.
     ahead = int(time.time() * 1000) + 3_600_000
     fields = {"t": ahead * 1000, "line": "test", "conn": "c0ffee", "up": 0, "0": frame(1)}
-    redis.client.sadd("feeds", "default")
+    redis.client.hset("feeds", "default", "default")
     redis.client.xadd("raw:{default}", fields, id=f"{ahead}-0")
     write_raw(redis.client, [frame(3)])
     with Heartbeat(redis.url):
@@ -112,6 +112,50 @@ def test_what_an_operator_reads_first_is_parked_as_well(redis: Server) -> None:
     assert [reject.reason for reject in streams.rejected(redis.client)] == ["json", "range"]
 
 
+LEAVE_IT_OUT = "leave it out to decide as the orderer does"
+
+
+def test_a_verb_reads_the_ids_as_the_orderer_does(redis: Server, start: Stack) -> None:
+    """All that is held would be destroyed by a verb that is not told where the ids are."""
+    messages = {seq: b'{"seq":%d}' % seq for seq in range(1, 52)}
+    del messages[2]
+    orderer = start.orderer(ORDERER_ID_FIELD="seq", ORDERER_GAP_TIMEOUT=3600, ORDERER_FIRST_ID=1)
+    write_raw(redis.client, list(messages.values()))
+    until(lambda: orderer.metric("orderer_held") == 49, "the rest is held")
+    done = command("orderer", "skip", REDIS_URL=redis.url, ORDERER_ID_FIELD="id")
+    assert done.returncode == 2
+    assert f"ORDERER_ID_FIELD is id here, and seq there: {LEAVE_IT_OUT}" in done.stderr
+    done = command("orderer", "skip", REDIS_URL=redis.url)
+    assert (done.returncode, "next was 2, is 52" in done.stdout) == (0, True)
+    until(lambda: streams.ordered_frames(redis.client) == list(messages.values()), "all come out")
+    assert [(gap.first, gap.last) for gap in streams.gaps(redis.client)] == [(2, 2)]
+
+
+def test_a_verb_waits_as_the_orderer_does(redis: Server, start: Stack) -> None:
+    """With the default capacity, a verb would give up more than the gap it is asked to."""
+    orderer = start.orderer(ORDERER_GAP_TIMEOUT="never", ORDERER_CAPACITY=10**6, ORDERER_FIRST_ID=1)
+    ids = [seq for seq in range(1, 110_003) if seq not in (2, 90_000)]
+    for at in range(0, len(ids), 2000):
+        write_raw(redis.client, frames(ids[at : at + 2000]))
+    until(lambda: orderer.metric("orderer_held") == len(ids) - 1, "all is held", 30)
+    orderer.freeze()
+    write_raw(redis.client, frames([110_003]))  # the orderer at work has decided about all others
+    done = command("orderer", "skip", REDIS_URL=redis.url)
+    assert (done.returncode, "next was 2, is 90000" in done.stdout) == (0, True)
+    orderer.thaw()
+    assert [(gap.first, gap.cause) for gap in streams.gaps(redis.client)] == [(2, "operator")]
+    assert ordered_ids(redis.client) == [1, *range(3, 90_000)]
+
+
+def test_a_verb_without_any_settings_is_refused(redis: Server) -> None:
+    """A verb would decide by the defaults before an orderer has told what it is to do."""
+    write_raw(redis.client, frames([1, 3]))
+    done = command("orderer", "reset", REDIS_URL=redis.url)
+    assert done.returncode == 2
+    assert "no orderer has told its settings yet" in done.stderr
+    assert streams.order(redis.client) == {}
+
+
 # Crashes ------------------------------------------------------------------------------------
 
 
@@ -140,23 +184,6 @@ def test_a_redis_that_came_back_older_loses_nothing_that_it_has(
     wait_for_ids(redis, list(range(1, 102)))
 
 
-def test_the_input_is_trimmed_only_at_the_checkpoint_that_redis_has(redis: Server) -> None:
-    """Before an orderer knows that Redis came back older, it would drop what must be read again."""
-    older, newer = (write_raw(redis.client, [frame(seq)]) for seq in (1, 2))
-
-    async def trim() -> None:
-        link = Link(redis.url, logs.get("orderer"), timeout=5.0, stop=asyncio.Event())
-        try:
-            await Store(link).trim({"default": newer})
-        finally:
-            await link.close()
-
-    for checkpoint, kept in ((older, [older, newer]), (newer, [newer])):
-        redis.client.hset("order:{default}", "raw", checkpoint)
-        asyncio.run(trim())
-        assert [batch.entry for batch in streams.raw(redis.client)] == kept
-
-
 class Killed(Exception):
     """Stands for SIGKILL."""
 
@@ -164,9 +191,9 @@ class Killed(Exception):
 async def order(redis: Server, *, steps: int | None = None) -> None:
     """Order what there is, and die after so many `steps` of the commit."""
     link = Link(redis.url, logs.get("orderer"), timeout=5.0, stop=asyncio.Event())
-    lease = Lease(link, "default", ROLE, instance_name(), 30.0)
+    lease = Lease(link, "default", keys.ORDERER, instance_name(), 30.0)
     settings = {"ORDERER_FIRST_ID": "1", "ORDERER_CAPACITY": "1000", "REDIS_URL": redis.url}
-    options = load(Settings, "orderer", settings).options
+    decided = load(Settings, "orderer", settings)
     send_all, made = link.send_all, count()
 
     async def dying(commands: Sequence[Command]) -> list[Any]:
@@ -177,8 +204,8 @@ async def order(redis: Server, *, steps: int | None = None) -> None:
     try:
         await lease.seize()
         store = Store(link)
-        feed = await catch_up(store, "default", lease, options)
-        commit = feed.commit()
+        lane = await catch_up(store, "default", "default", lease, decided)
+        commit = lane.commit()
         assert commit is not None
         link.send_all = dying  # type: ignore[method-assign] # to die in between
         await store.commit([(commit, lease.value)])
@@ -201,12 +228,43 @@ def test_a_death_between_the_steps_of_a_commit_begins_no_numbering(redis: Server
     assert ordered_ids(redis.client)[-12000 + published :] == list(range(published + 1, 12001))
 
 
+# What an operator is told -------------------------------------------------------------------
+
+
+def status(redis: Server) -> str:
+    return command("orderer", "status", REDIS_URL=redis.url).stdout
+
+
+def test_a_feed_of_which_all_is_rejected(redis: Server, start: Stack) -> None:
+    """Where all ids are strings, nobody would hear why nothing comes out."""
+    orderer = start.orderer()
+    for seq in range(20):
+        write_raw(redis.client, [b'{"id":"%d"}' % seq, b"\x1b[31m"])
+    until(lambda: orderer.metric("orderer_frames_total", fate="rejected") == 40, "all are counted")
+    line = orderer.wait_for("frames rejected")
+    assert line["level"] == "warning"
+    assert line["frame"] == '{"id":"0"}'
+    until(lambda: "rejected   20 json, 20 type" in status(redis), "status tells the reasons")
+    assert len(orderer.events("frames rejected")) == 1
+
+
+def test_a_feed_of_which_all_is_repeated(redis: Server, start: Stack) -> None:
+    """Where all is taken for a duplicate, nobody would hear why nothing comes out."""
+    start.orderer(ORDERER_FIRST_ID=0)
+    write_raw(redis.client, frames(range(100)))
+    for _ in range(5):
+        write_raw(redis.client, frames(range(10)))
+    until(lambda: "50 duplicates, 0 late since 2" in status(redis), "status counts them")
+    write_raw(redis.client, [b'{"id":3,"odd":true}'])
+    until(lambda: "probation  1 of the held, for 0" in status(redis), "status shows who waits")
+
+
 # Strangers ----------------------------------------------------------------------------------
 
 
 def test_an_entry_that_no_ingestor_wrote_is_rejected(redis: Server, start: Stack) -> None:
     """One entry written by hand would end the orderer at every start."""
-    redis.client.sadd("feeds", "default")
+    redis.client.hset("feeds", "default", "default")
     for fields in (
         {"t": "abc", "line": "x", "conn": "y", "0": frame(1)},
         {"t": "1", "line": b"\xff", "conn": "y", "event": "connected"},
@@ -219,3 +277,27 @@ def test_an_entry_that_no_ingestor_wrote_is_rejected(redis: Server, start: Stack
     wait_for_ids(redis, [1, 2, 3])
     until(lambda: len(streams.rejected(redis.client)) == 2, "what is no entry is parked")
     assert orderer.metric("orderer_frames_total", fate="rejected") == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value"),
+    [("order:{bad}", "serial", "x"), ("next:{bad}", "bad", b"\xff"), ("gaps:{bad}", "epoch", "1")],
+    ids=["serial", "next", "gaps"],
+)
+def test_one_feed_that_cannot_be_read_stops_no_other(
+    redis: Server, start: Stack, key: str, field: str, value: str | bytes
+) -> None:
+    """One field written by hand would end the orderer of all feeds at every start."""
+    write_raw(redis.client, frames([1]), feed="bad")
+    orderer = start.orderer(ORDERER_FIRST_ID=1)
+    until(lambda: ordered_ids(redis.client, "bad") == [1], "it is ordered")
+    orderer.kill()
+    if key == "gaps:{bad}":
+        redis.client.xadd(key, {field: value})
+    else:
+        redis.client.hset(key, field, value)
+    write_raw(redis.client, frames([1, 2]), feed="good")
+    orderer = start.orderer(ORDERER_FIRST_ID=1)
+    until(lambda: ordered_ids(redis.client, "good") == [1, 2], "the other is ordered")
+    assert "cannot be read" in orderer.wait_for("Redis cannot serve this feed", feed="bad")["error"]
+    assert orderer.running

@@ -71,20 +71,20 @@ def test_a_publisher_that_is_restarted_often_trims(redis: Server, start: Stack) 
 
 
 @one_server
-def test_what_was_saved_too_late_is_not_sent(redis: Server, start: Stack) -> None:
+def test_what_could_be_saved_too_late_only_is_sent_once(redis: Server, start: Stack) -> None:
     """At-most-once, two publishers would send the same when one had lost its lease meanwhile."""
     endpoint = start.endpoint()
     publisher = start.publisher(endpoint.url, PUBLISHER_DELIVERY="at-most-once")
     until(lambda: endpoint.connected, "connected")
     pipeline = redis.client.pipeline(transaction=True)
-    write_run(pipeline, frames(range(1, 11)))
+    write_run(pipeline, frames(range(1, 11)), serial=10)
     pipeline.execute_command("CLIENT", "PAUSE", 1600, "WRITE")  # longer than the lease
     pipeline.execute()
     until(partial(stands_at, redis, "1-10"), "the position is saved")
     until(lambda: publisher.events("lease had run out"), "the lease is another one")
-    write_run(redis.client, frames(range(11, 21)))
-    until(lambda: endpoint.messages, "what comes next is sent")
-    wait_for_messages(endpoint, frames(range(11, 21)))
+    write_run(redis.client, frames(range(11, 21)), serial=20)
+    # Not saved under the lease that had run out, they were not sent then; but they are now.
+    wait_for_messages(endpoint, frames(range(1, 21)))
 
 
 @one_server

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 import pytest
@@ -26,102 +21,30 @@ from chassis.websocket import BatchingClient, dial
 from simulator import metrics, pump
 from simulator.service import serve
 from simulator.settings import Settings
-
-ROOT = Path(__file__).parents[2]
-
-DEADLINE = 15.0
-"""Seconds that anything here may take; most takes a few milliseconds."""
-
-
-def free_ports() -> tuple[int, int]:
-    """Find two ports that nobody listens on."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as other,
-    ):
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-class Process:
-    """A running simulator."""
-
-    def __init__(self, **settings: object) -> None:
-        self.port, self.ops_port = free_ports()
-        environ = {
-            name: value for name, value in os.environ.items() if not name.startswith("SIMULATOR_")
-        }
-        environ |= {"SIMULATOR_REORDER": "0", "SIMULATOR_DELAYED": "0"}
-        environ |= {f"SIMULATOR_{name}": str(value) for name, value in settings.items()}
-        environ |= {
-            "SIMULATOR_HOST": "127.0.0.1",
-            "SIMULATOR_PORT": str(self.port),
-            "OPS_HOST": "127.0.0.1",
-            "OPS_PORT": str(self.ops_port),
-        }
-        self.process = subprocess.Popen([sys.executable, "-m", "simulator"], env=environ, cwd=ROOT)
-        self.feed_url = f"ws://127.0.0.1:{self.port}/raw-messages"
-        self.url = f"ws://127.0.0.1:{self.port}/ordered-messages/somebody"
-
-    def get(self, path: str, port: int = 0) -> tuple[int, bytes]:
-        """GET a path and return status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=DEADLINE)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-    def feed(self) -> dict[str, Any]:
-        value: dict[str, Any] = orjson.loads(self.get("/feed")[1])
-        return value
-
-    def report(self, surname: str = "somebody") -> dict[str, Any]:
-        value: dict[str, Any] = orjson.loads(self.get("/report")[1]).get(surname, {})
-        return value
-
-    def stop(self) -> int:
-        """Send SIGTERM and return the exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE)
+from tests.support.processes import command
+from tests.support.servers import free_port
+from tests.support.simulator import SURNAME, Simulator
+from tests.support.waiting import DEADLINE, eventually, settled
 
 
 class Start(Protocol):
     """Start a simulator with these settings, named without their prefix."""
 
-    def __call__(self, **settings: object) -> Process: ...
+    def __call__(self, **settings: object) -> Simulator: ...
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    processes: list[Process] = []
+    simulators: list[Simulator] = []
 
-    def start(**settings: object) -> Process:
-        simulator = Process(**settings)
-        processes.append(simulator)
-        deadline = time.monotonic() + DEADLINE
-        while True:
-            try:
-                simulator.get("/")
-            except OSError:
-                assert simulator.process.poll() is None, "the simulator has ended"
-                assert time.monotonic() < deadline, "the simulator does not answer"
-                time.sleep(0.02)
-            else:
-                return simulator
+    def start(**settings: object) -> Simulator:
+        simulators.append(Simulator(**settings))
+        return simulators[-1]
 
     yield start
-    for simulator in processes:
-        if simulator.process.poll() is None:
-            simulator.process.kill()
-            simulator.process.wait()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - the condition is in another process
-            await asyncio.sleep(0.02)
+    for simulator in simulators:
+        if simulator.running:
+            simulator.kill()
 
 
 async def read(line: BatchingClient, count: int) -> list[bytes]:
@@ -137,9 +60,9 @@ def ids(frames: list[bytes]) -> list[int]:
     return [orjson.loads(frame)["id"] for frame in frames]
 
 
-async def relay(simulator: Process, count: int) -> None:
+async def relay(simulator: Simulator, count: int) -> None:
     """Pass on the feed as it comes."""
-    async with dial(simulator.feed_url) as line, dial(simulator.url) as sink:
+    async with dial(simulator.feed_url) as line, dial(simulator.endpoint_url) as sink:
         while count > 0:
             async with asyncio.timeout(DEADLINE):
                 frames = await line.receive()
@@ -154,7 +77,7 @@ async def test_feed_and_endpoint_together(start: Start) -> None:
     """A relay that does everything right would not be told so."""
     simulator = start(MESSAGES=20_000, RATE=0)
     await relay(simulator, 20_000)
-    await until(lambda: simulator.report()["received"] == 20_000)
+    await eventually(lambda: simulator.report()["received"] == 20_000, "all has come")
     report = simulator.report()
     assert set(report) >= {
         "received", "out_of_order", "repeated", "missing", "connections", "seconds", "delay_ms",
@@ -175,21 +98,21 @@ async def test_a_relay_that_does_not_sort_is_found_out(start: Start) -> None:
         MESSAGES=5000, RATE=0, REORDER=0.1, REPEATS=0.02, LOSSES=0.02, GARBAGE=0.02, DELAYED=0.01
     )
     async with dial(simulator.feed_url) as line:
-        await until(lambda: simulator.feed()["finished"])
+        await eventually(lambda: simulator.feed()["finished"], "the feed is finished")
         state = simulator.feed()
         frames = await read(line, state["written"])
     assert len(frames) == state["written"]
     assert state["sent"] + state["lost"] == 5000
     assert min(state["lost"], state["repeated"], state["garbage"]) > 50
-    async with dial(simulator.url) as sink:
+    async with dial(simulator.endpoint_url) as sink:
         sink.write(frames)
-        await until(lambda: simulator.report().get("received") == len(frames))
+        await eventually(lambda: simulator.report().get("received") == len(frames), "all has come")
     report = simulator.report()
     assert report["out_of_order"] > 400
     assert report["repeated"] == state["repeated"]
     assert report["corrupted"] == state["garbage"]
     assert report["missing"] == report["unknown"] == 0
-    status, body = simulator.get("/metrics", simulator.ops_port)
+    status, body = simulator.get("/metrics")
     assert status == HTTPStatus.OK
     for line_of in (
         f"simulator_endpoint_received_total {float(len(frames))}",
@@ -233,7 +156,7 @@ async def test_the_feed_waits_while_nobody_is_connected(start: Start) -> None:
         frames = await read(line, 20)
         await line.close()
         frames += await rest(line)
-    await until(lambda: simulator.feed()["connections"] == 0)
+    await eventually(lambda: simulator.feed()["connections"] == 0, "nobody is connected")
     sent = simulator.feed()["sent"]
     async with dial(simulator.feed_url) as line:
         assert ids(await read(line, 1))[0] == sent + 1
@@ -277,7 +200,7 @@ async def test_a_connection_that_lingers_in_closing_is_no_obstacle(start: Start)
     )
     with contextlib.closing(writer):
         await reader.readuntil(b"\r\n\r\n")
-        await until(lambda: simulator.feed()["sent"] > 0)
+        await eventually(lambda: simulator.feed()["sent"] > 0, "it begins")
         writer.write(b"\x88\x80\x00\x00\x00\x00")
         async with asyncio.timeout(DEADLINE):
             while await reader.read(65536):
@@ -315,15 +238,9 @@ async def test_a_slow_client_slows_the_feed(start: Start) -> None:
     """A client that reads slowly would fill the simulator's memory."""
     simulator = start(RATE=0)
     async with connect(simulator.feed_url, proxy=None, compression=None, max_queue=16) as line:
-        seen = -1
-
-        def stands_still() -> bool:
-            nonlocal seen
-            before, seen = seen, simulator.feed()["sent"]
-            return bool(0 < before == seen)
-
-        await until(stands_still)
-        assert seen < 2_000_000
+        await eventually(lambda: simulator.feed()["sent"], "it begins")
+        sent = await asyncio.to_thread(settled, lambda: simulator.feed()["sent"], "the feed")
+        assert sent < 2_000_000
         for _ in range(1000):
             await line.recv()
         line.transport.abort()
@@ -335,7 +252,7 @@ async def test_a_slow_client_slows_the_feed(start: Start) -> None:
 async def test_a_stuck_client_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """One client that no longer reads would hold up the feed for all others."""
     monkeypatch.setattr(pump, "STUCK", 0.3)
-    (port, _), stop = free_ports(), asyncio.Event()
+    port, stop = free_port(), asyncio.Event()
     environ = {"SIMULATOR_HOST": "127.0.0.1", "SIMULATOR_PORT": str(port), "SIMULATOR_RATE": "0"}
     environ |= {"OPS_HOST": "127.0.0.1", "OPS_PORT": "0"}
     serving = asyncio.ensure_future(serve(load(Settings, "simulator", environ), stop))
@@ -345,7 +262,7 @@ async def test_a_stuck_client_is_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    await until(listens)
+    await eventually(listens, "it listens")
     async with dial(url) as stuck, dial(url) as other, asyncio.timeout(DEADLINE):
         stuck.transport.pause_reading()
         while metrics.FEED_STUCK._value.get() == 0:
@@ -362,37 +279,38 @@ async def test_endpoint_refuses_at_first(start: Start) -> None:
     simulator = start(REFUSE=2)
     for _ in range(2):
         with pytest.raises(InvalidStatus) as refusal:
-            await connect(simulator.url, proxy=None)
+            await connect(simulator.endpoint_url, proxy=None)
         assert refusal.value.response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    async with dial(simulator.url):
-        await until(lambda: simulator.report().get("connections") == 1)
+    async with dial(simulator.endpoint_url):
+        await eventually(lambda: simulator.report().get("connections") == 1, "it is connected")
 
 
 async def test_endpoint_answers_late(start: Start) -> None:
     """An endpoint that is slow to accept could not be simulated."""
     simulator = start(ANSWER_DELAY=0.3)
     began = time.monotonic()
-    async with dial(simulator.url):
+    async with dial(simulator.endpoint_url):
         assert time.monotonic() - began >= 0.25
 
 
 async def test_endpoint_reads_slowly(start: Start) -> None:
     """An endpoint that cannot keep up could not be simulated."""
     simulator = start(SLOW=0.2)
-    async with dial(simulator.url) as sink:
+    async with dial(simulator.endpoint_url) as sink:
         began = time.monotonic()
         for number in range(1, 4):
             sink.write([b'{"id":%d}' % number])
-            await until(lambda number=number: simulator.report().get("received") == number)  # type: ignore[misc]
+            received = partial(lambda number: simulator.report().get("received") == number, number)
+            await eventually(received, "it is read")
         assert time.monotonic() - began >= 0.35
 
 
 async def test_endpoint_stops_reading(start: Start) -> None:
     """A publisher that waits for ever for a stuck endpoint would not be noticed."""
     simulator = start(STALL_AFTER=5)
-    async with dial(simulator.url, close_timeout=0.1) as sink:
+    async with dial(simulator.endpoint_url, close_timeout=0.1) as sink:
         sink.write([b'{"id":%d}' % number for number in range(1, 8)])
-        await until(lambda: simulator.report().get("received") == 5)
+        await eventually(lambda: simulator.report().get("received") == 5, "five are read")
         pong = asyncio.ensure_future(await sink.ping())
         frame = b'{"id":9,"text":"' + b"x" * 10_000 + b'"}'
 
@@ -401,29 +319,30 @@ async def test_endpoint_stops_reading(start: Start) -> None:
                 sink.write([frame] * 100)
             return sink.unwritten > 0
 
-        await until(is_stuck)
+        await eventually(is_stuck, "it is stuck")
         assert not pong.done()
         assert simulator.report()["received"] == 5
         pong.cancel()
         sink.abort()
     # Others are not affected, and a stalled connection does not hold up the end.
-    async with dial(simulator.url.replace("somebody", "else")) as sink:
+    async with dial(simulator.endpoint_url.replace(SURNAME, "else")) as sink:
         sink.write([b'{"id":1}'])
-        await until(lambda: simulator.report("else").get("received") == 1)
-        assert simulator.stop() == 0
+        await eventually(lambda: simulator.report("else").get("received") == 1, "the other is read")
+        assert simulator.terminate() == 0
 
 
 async def test_endpoint_closes(start: Start) -> None:
     """A publisher that takes what it wrote for delivered would not be found out."""
     simulator = start(CLOSE_AFTER=5, CLOSE_CODE=1013)
     for connection in (1, 2):
-        async with dial(simulator.url) as sink, asyncio.timeout(DEADLINE):
+        async with dial(simulator.endpoint_url) as sink, asyncio.timeout(DEADLINE):
             sink.write([b'{"id":%d}' % number for number in range(1, 50_000)])
             with pytest.raises(ConnectionClosedError) as closed:
                 await sink.receive()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1013
-        await until(lambda count=connection: simulator.report()["received"] == 5 * count)  # type: ignore[misc]
+        five_more = partial(lambda count: simulator.report()["received"] == 5 * count, connection)
+        await eventually(five_more, "five are read")
     report = simulator.report()
     assert (report["repeated"], report["out_of_order"], report["unknown"]) == (5, 0, 10)
 
@@ -438,10 +357,11 @@ async def test_paths(start: Start) -> None:
             await connect(base + path.replace(" ", "%20"), proxy=None)
         assert refusal.value.response.status_code == HTTPStatus.NOT_FOUND
     async with dial(base + "/ordered-messages/O.Neill-Smith_2"):
-        await until(lambda: "O.Neill-Smith_2" in simulator.get("/report")[1].decode())
-    status, page = simulator.get("/")
-    assert (status, b"/ordered-messages/{surname}" in page) == (HTTPStatus.OK, True)
-    assert simulator.get("/readyz", simulator.ops_port)[0] == HTTPStatus.OK
+        await eventually(lambda: simulator.report("O.Neill-Smith_2"), "it is known")
+    page = simulator.page("/")
+    assert page.status == HTTPStatus.OK
+    assert b"/ordered-messages/{surname}" in page.body
+    assert simulator.ready
 
 
 async def test_surnames_are_limited(start: Start) -> None:
@@ -453,34 +373,30 @@ async def test_surnames_are_limited(start: Start) -> None:
             *(connect(f"{base}s{number + index}", proxy=None) for index in range(50))
         )
         await asyncio.gather(*(line.close() for line in lines))
-    await until(lambda: len(orjson.loads(simulator.get("/report")[1])) == 1000)
+    await eventually(lambda: len(simulator.page("/report").json()) == 1000, "all are known")
     with pytest.raises(InvalidStatus) as refusal:
         await connect(base + "another", proxy=None)
     assert refusal.value.response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     async with connect(base + "s7", proxy=None):
-        await until(lambda: simulator.report("s7")["connections"] == 2)
+        await eventually(lambda: simulator.report("s7")["connections"] == 2, "it is known")
 
 
 async def test_sigterm_says_goodbye_and_exits_0(start: Start) -> None:
     """A stop would look like a crash to the peers and to whoever started it."""
     simulator = start(RATE=1000)
-    async with dial(simulator.feed_url) as line, dial(simulator.url) as sink:
+    async with dial(simulator.feed_url) as line, dial(simulator.endpoint_url) as sink:
         await read(line, 10)
-        simulator.process.send_signal(signal.SIGTERM)
+        simulator.ask_to_stop()
         async with asyncio.timeout(DEADLINE):
             await rest(line)
             await rest(sink)
         assert (line.close_code, sink.close_code) == (1001, 1001)
-    assert simulator.process.wait(DEADLINE) == 0
+    assert simulator.wait() == 0
 
 
 def test_bad_settings_exit_with_2() -> None:
     """A mistyped setting would be ignored, and the wrong thing be tested."""
-    environ = os.environ | {"SIMULATOR_RATE": "fast", "SIMULATOR_LOSES": "0.1"}
-    ended = subprocess.run(
-        [sys.executable, "-m", "simulator"],
-        env=environ, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=False,
-    )  # fmt: skip
+    ended = command("simulator", SIMULATOR_RATE="fast", SIMULATOR_LOSES="0.1")
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [
         "simulator: SIMULATOR_RATE: 'fast' is not a number",

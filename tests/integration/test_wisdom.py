@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.client
 import json
+import socket
 import subprocess
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from tests.support import http
 from tests.support.processes import ROOT, Service, command
 from tests.support.servers import Server
 from tests.support.stack import Stack
@@ -251,28 +253,50 @@ async def test_too_few_files_harm_nobody_who_is_in(redis: Server, start: Stack) 
     assert service.metric("wisdom_refused_connections_total", reason="connections") == 20
 
 
-def get(service: Service, path: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port(service), timeout=10)
-    connection.request("GET", path)
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response, body
+async def gets_in(service: Service) -> bool:
+    """Tell whether a newcomer is let in."""
+    try:
+        async with howl(url(service)) as wolf:
+            await wolf.subscribe()
+    except (OSError, InvalidHandshake, ConnectionClosed, EOFError):
+        return False
+    return True
+
+
+@one_server
+async def test_who_connects_and_says_nothing(redis: Server, start: Stack) -> None:
+    """A machine that opens connections and is silent would keep everybody else out."""
+    service = replica(start, "tests.support.few_files")
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError):
+            return service.ready
+        return False
+
+    with contextlib.ExitStack() as silent:
+        for _ in range(500):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port(service))))
+        # All of them at once take all the files there are, for a moment, in which one is sent away.
+        await asyncio.to_thread(until, answers, "it answers again")
+        await eventually(partial(gets_in, service), "one gets in")
+        for _ in range(5):
+            async with howl(url(service)) as wolf:
+                await wolf.subscribe()
 
 
 @one_server
 async def test_the_page_is_served_and_who_listens_is_counted(redis: Server, start: Stack) -> None:
     """A browser would get no page, or the page would tell a wrong number of listeners."""
     replicas = [replica(start) for _ in range(2)]
-    response, body = await asyncio.to_thread(get, replicas[0], "/")
+    response = await asyncio.to_thread(http.get, port(replicas[0]), "/")
     assert response.status == 200
-    assert b"<html" in body
+    assert b"<html" in response.body
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     for path in ("/quotes.txt", "/../quotes.txt", "/%2e%2e/settings.py", "/page/", "//"):
-        assert (await asyncio.to_thread(get, replicas[0], path))[0].status == 404
+        assert (await asyncio.to_thread(http.get, port(replicas[0]), path)).status == 404
 
     def listening() -> list[int]:
-        return [json.loads(get(service, "/listening")[1])["listening"] for service in replicas]
+        return [http.get(port(one), "/listening").json()["listening"] for one in replicas]
 
     async with howl(url(replicas[0])) as first, howl(url(replicas[1])) as second:
         await first.say("connect")
@@ -355,7 +379,7 @@ async def test_the_example_of_the_protocol_page_works(
 @one_server
 async def test_a_thousand_lives_leave_nothing(redis: Server, start: Stack) -> None:
     """Each session that ends in whatever way would leave a file or memory behind."""
-    service = replica(start, WISDOM_PERIOD=0.1)
+    service = replica(start, WISDOM_PERIOD=0.1, LOG_LEVEL="info")
     files = Path(f"/proc/{service.pid}/fd")
 
     async def live(at: int) -> None:

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
 from chassis.redis import Script
-from orderer import commit, store
+from orderer import commit
 from orderer.commit import Step
-from orderer.feed import Commit, Feed
+from orderer.lane import Commit, Lane
 from orderer.reorder.outputs import Origin
 from orderer.store import Store
-from orderer.worker import Worker
 from publisher.session import Session
 from relay.entry import position
 
 FENCE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end\n"
-CONTIGUITY = (
-    "if saved[2] ~= ARGV[3] or saved[3] ~= ARGV[4] or (saved[4] or '') ~= ARGV[5] then\n"
-    "  return {'moved'}\nend\n"
-)
+CONTIGUITY = "if (saved[2] or '') ~= ARGV[3] then return {'moved'} end\n"
+STANDING = "    if (stood or '') ~= ARGV[7 + 3 * i] then return {'moved'} end\n"
+SEEN = "ARGV[changed + 2]"
+TRIM = "redis.call('XTRIM', ARGV[5], 'MINID', '=', ARGV[6])"
 
 Control = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 def without(*checks: str) -> Control:
     """Leave checks out of the script that commits."""
+    return changed(dict.fromkeys(checks, ""))
+
+
+def changed(parts: Mapping[str, str]) -> Control:
+    """Put other words into the script that commits."""
 
     def broken() -> contextlib.AbstractContextManager[Any]:
         source = commit.COMMIT_LUA
-        for check in checks:
-            assert check in source
-            source = source.replace(check, "")
+        for part, other in parts.items():
+            assert part in source
+            source = source.replace(part, other)
         return mock.patch.object(commit, "_COMMIT", Script(source))
 
     return broken
@@ -42,16 +45,16 @@ def without(*checks: str) -> Control:
 
 def checkpoint_too_early() -> contextlib.AbstractContextManager[Any]:
     """Take for settled what was read."""
-    made = Feed.commit
+    made = Lane.commit
 
-    def early(self: Feed, *, checkpoint: bool = True) -> Commit | None:
+    def early(self: Lane, *, checkpoint: bool = True) -> Commit | None:
         found = made(self, checkpoint=checkpoint)
         if found is not None:
-            self.committed = replace(found.after, raw=self.cursor)
-            found = replace(found, after=self.committed)
+            self.committed = found.after._replace(raw=self.cursor)
+            found = found._replace(after=self.committed)
         return found
 
-    return mock.patch.object(Feed, "commit", early)
+    return mock.patch.object(Lane, "commit", early)
 
 
 def reply_taken_for_granted() -> contextlib.AbstractContextManager[Any]:
@@ -66,28 +69,6 @@ def reply_taken_for_granted() -> contextlib.AbstractContextManager[Any]:
         return dict(zip(calls, replies, strict=True))
 
     return mock.patch.object(Store, "_call", once)
-
-
-@contextlib.contextmanager
-def trim_at_what_memory_has() -> Iterator[None]:
-    """Trim the input at a checkpoint that Redis need not have."""
-    careless = Script("return redis.call('XTRIM', ARGV[2], 'MINID', '=', ARGV[1])")
-
-    async def trim(self: Worker) -> None:
-        settled = {name: work.feed._checkpoint.entry for name, work in self._working.items()}
-        await self._link.attempt(lambda: self._store.trim(settled))
-
-    async def trim_first(self: Worker) -> None:
-        # Before the commit that would have made it true.
-        await trim(self)
-        await made(self)
-
-    made = Worker._commit
-    with (
-        mock.patch.object(store, "_TRIM", careless),
-        mock.patch.object(Worker, "_commit", trim_first),
-    ):
-        yield
 
 
 def former_origin() -> contextlib.AbstractContextManager[Any]:
@@ -105,25 +86,24 @@ def former_origin() -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(Origin, "places", places)
 
 
-def position_without_a_pong() -> contextlib.AbstractContextManager[Any]:
-    """Take for delivered what was written to a connection."""
+def position_before_the_pong() -> contextlib.AbstractContextManager[Any]:
+    """Take for delivered what is about to be written to a connection."""
     write = Session._write
 
-    async def written(self: Session, entries: list[Any]) -> bool:
-        done = await write(self, entries)
-        await self._save(entries[-1][0], 0)
-        return done
+    async def saved_first(self: Session, entries: list[Any]) -> bool:
+        await self._save(entries[-1][0], 0, 0)
+        return await write(self, entries)
 
-    return mock.patch.object(Session, "_write", written)
+    return mock.patch.object(Session, "_write", saved_first)
 
 
 CONTROLS: dict[str, Control] = {
     "fence off": without(FENCE),
-    "contiguity off": without(CONTIGUITY),
-    "fence and contiguity off": without(FENCE, CONTIGUITY),
+    "contiguity off": without(CONTIGUITY, STANDING),
+    "fence and contiguity off": without(FENCE, CONTIGUITY, STANDING),
     "checkpoint too early": checkpoint_too_early,
     "reply taken for granted": reply_taken_for_granted,
-    "trim at what memory has": trim_at_what_memory_has,
+    "trimmed at what was read": changed({TRIM: TRIM.replace("ARGV[6]", SEEN)}),
     "origin as it was": former_origin,
-    "position without a pong": position_without_a_pong,
+    "position before the pong": position_before_the_pong,
 }

@@ -117,9 +117,11 @@ class _Runtime:
         """Compile a script unless it has been, and give its SHA-1."""
         sha = sha1(source, usedforsecurity=False).hexdigest()
         if sha not in self._compiled:
+            # A first line `#!lua flags=…` is for the server.
+            lines = b"--" + source[2:] if source.startswith(b"#!") else source
             try:
                 chunk = self._lua.compile(
-                    b"return function(KEYS, ARGV) " + source + b"\nend", name=b"@user_script"
+                    b"return function(KEYS, ARGV) " + lines + b"\nend", name=b"@user_script"
                 )
             except LuaSyntaxError as refusal:
                 text = refusal.args[0].decode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from .loop import VirtualLoop
@@ -65,9 +65,9 @@ class Network:
         """Drop all connections, with what is on its way."""
         self._generation += 1
 
-    def client(self, process: Process) -> Callable[[str, float], Client]:
-        """Make what makes a process's clients."""
-        return lambda _url, timeout: Client(self, process, timeout)
+    def client(self, process: Process) -> Callable[[float], Client]:
+        """Make what makes a process's connections."""
+        return lambda timeout: Client(self, process, timeout)
 
     async def exchange(
         self, process: Process, commands: Sequence[Sequence[Any]], timeout: float
@@ -132,44 +132,16 @@ class Network:
 
 
 class Client:
-    """What a link needs of redis-py's client."""
+    """What a link needs of a connection."""
 
     def __init__(self, network: Network, process: Process, timeout: float) -> None:
-        self.response_callbacks: dict[str, Any] = {}
         self._network = network
         self._process = process
         self._timeout = timeout
 
-    async def execute_command(self, *command: Any) -> Any:
-        """Send one command."""
-        (reply,) = await self._network.exchange(self._process, [command], self._timeout)
-        if isinstance(reply, RedisError):
-            raise reply
-        return reply
+    async def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands together."""
+        return await self._network.exchange(self._process, commands, self._timeout)
 
-    def pipeline(self, *, transaction: bool) -> Pipeline:
-        """Begin to gather commands."""
-        assert not transaction
-        return Pipeline(self._network, self._process, self._timeout)
-
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close nothing."""
-
-
-class Pipeline:
-    """Commands that are sent together."""
-
-    def __init__(self, network: Network, process: Process, timeout: float) -> None:
-        self._send = network.exchange
-        self._process = process
-        self._timeout = timeout
-        self._commands: list[Sequence[Any]] = []
-
-    def execute_command(self, *command: Any) -> None:
-        """Add a command."""
-        self._commands.append(command)
-
-    async def execute(self, *, raise_on_error: bool) -> list[Any]:
-        """Send them all."""
-        assert not raise_on_error
-        return await self._send(self._process, self._commands, self._timeout)

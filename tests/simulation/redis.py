@@ -9,12 +9,12 @@ the order in which they were filled; blocking reads do not block.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from . import lua, stream
+from .memory import info, usage
 from .stream import Stream, trimming
-from .values import Hash, Members, Scores, Snapshot, V, Value
+from .values import Command, Hash, Members, Scores, Snapshot, V, Value
 from .wire import (
     FULL,
     OK,
@@ -27,23 +27,9 @@ from .wire import (
     integer,
     key_count,
     score,
-)
+)  # fmt: skip
 
 _MOST_INTEGER = (1 << 63) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Command:
-    run: Callable[[Server, list[bytes]], Any]
-    name: str
-    least: int
-    most: int | None
-    grows: bool
-    writes: bool
-    in_scripts: bool
-
-    def fits(self, words: list[bytes]) -> bool:
-        return len(words) >= self.least and (self.most is None or len(words) <= self.most)
 
 
 class Server:
@@ -60,6 +46,7 @@ class Server:
         self._deadlines: dict[bytes, int] = {}  # ms of time()
         self._scripts: set[str] = set()
         self._script_wrote = False
+        self._allowed: set[str] = set()  # scripts that may write when it is full
         self._generation = 1
 
     # -- Calling
@@ -300,6 +287,12 @@ class Server:
         fields = self._read(words[1], Hash)
         return [] if fields is None else [word for pair in fields.items() for word in pair]
 
+    def _hkeys(self, words: list[bytes]) -> list[bytes]:
+        return self._hgetall(words)[0::2]
+
+    def _hexists(self, words: list[bytes]) -> int:
+        return int(self._hget(words) is not None)
+
     def _hdel(self, words: list[bytes]) -> int:
         return self._without(words, Hash, lambda fields, word: fields.pop(word, None) is not None)
 
@@ -424,6 +417,8 @@ class Server:
 
     def _load(self, source: bytes) -> str:
         sha = lua.runtime().compile(source)
+        if source.startswith(b"#!lua flags=allow-oom\n"):
+            self._allowed.add(sha)
         self._scripts.add(sha)
         return sha
 
@@ -439,7 +434,7 @@ class Server:
         return self._run(sha, count, words)
 
     def _run(self, sha: str, count: int, words: list[bytes]) -> Any:
-        self._script_wrote = False
+        self._script_wrote = sha in self._allowed
         keys, argv = words[3 : 3 + count], words[3 + count :]
         return lua.runtime().run(sha, keys, argv, self._execute_in_script)
 
@@ -459,12 +454,17 @@ _TABLE: dict[str, tuple[Callable[[Server, list[bytes]], Any], int, int | None, s
     "pttl": (Server._pttl, 2, 2, ""),
     "sadd": (Server._sadd, 3, None, "wm"),
     "srem": (Server._srem, 3, None, "w"),
+    "info": (lambda _, words: info(words), 1, None, "n"),
+    "memory": (lambda server, words: usage(server._exists(words[1:]) > 0, words), 3, 3, "n"),
+    "scard": (lambda server, words: len(server._smembers(words)), 2, 2, ""),
     "smembers": (Server._smembers, 2, 2, ""),
     "hset": (Server._hset, 4, None, "wm"),
     "hsetnx": (Server._hsetnx, 4, 4, "wm"),
     "hget": (Server._hget, 3, 3, ""),
     "hmget": (Server._hmget, 3, None, ""),
     "hgetall": (Server._hgetall, 2, 2, ""),
+    "hkeys": (Server._hkeys, 2, 2, ""),
+    "hexists": (Server._hexists, 3, 3, ""),
     "hdel": (Server._hdel, 3, None, "w"),
     "xadd": (Server._xadd, 5, None, "wm"),
     "xlen": (Server._xlen, 2, 2, ""),
@@ -482,15 +482,15 @@ _TABLE: dict[str, tuple[Callable[[Server, list[bytes]], Any], int, int | None, s
 }
 
 _COMMANDS = {
-    name.encode(): _Command(run, name, least, most, "m" in flags, "w" in flags, "n" not in flags)
+    name.encode(): Command(run, name, least, most, "m" in flags, "w" in flags, "n" not in flags)
     for name, (run, least, most, flags) in _TABLE.items()
 }
 
-_KNOWN: dict[Word, _Command] = {}
+_KNOWN: dict[Word, Command] = {}
 """The commands by their names as callers spell them."""
 
 
-def _find(word: Word) -> _Command | None:
+def _find(word: Word) -> Command | None:
     command = _COMMANDS.get(encode(word).lower())
     if command is not None:
         _KNOWN[word] = command

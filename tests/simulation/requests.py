@@ -55,7 +55,7 @@ class Held:
         return self.name
 
 
-VALUE, EPOCH, NEXT, LAST, LEDGER = map(Held, ("VALUE", "EPOCH", "NEXT", "LAST", "LEDGER"))
+VALUE, STAND, LAST, LEDGER = map(Held, ("VALUE", "STAND", "LAST", "LEDGER"))
 FULL = Held("FULL")
 SHA = sha1(SMALL_SCRIPTS[1].encode(), usedforsecurity=False).hexdigest()
 Words = tuple[Any, ...]
@@ -65,7 +65,8 @@ KEYS = {
     kind: (f"{kind}1", f"{kind}1", f"{kind}2")
     for kind in ("string", "hash", "set", "sorted", "stream")
 }
-LEASES, ORDER, ORDERED, GAPS = ("lease", "fence"), "order", "ordered", "gaps"
+LEASES, ORDER, NEXT, ORDERED, GAPS = ("lease", "fence"), "order", "next", "ordered", "gaps"
+PRINTS, RAW = "prints", "stream1"
 ANY_KEY = st.sampled_from([key for keys in KEYS.values() for key in keys])
 
 
@@ -157,10 +158,15 @@ def commits(draw: st.DrawFn) -> Words:
     """Draw a call of the real script; most are in order, some are fenced, lost or moved."""
     expected = [
         draw(st.sampled_from([right] * 15 + [wrong]))
-        for right, wrong in ((VALUE, "9:z"), ("i", "j"), (EPOCH, "7"), (NEXT, "77"), (LAST, "c0"))
+        for right, wrong in ((VALUE, "9:z"), ("i", "j"), (LAST, "c0"))
     ]
-    new = [draw(st.sampled_from(["1", "2"])), draw(st.integers(0, 40)), "0", "3-0", 12, 5, "7.5"]
     name = draw(st.sampled_from([f"c{number}" for number in range(9)]))
+    raw = draw(st.sampled_from(["3-0", "2-2", "0-0"]))
+    moving: list[Any] = [0]
+    if draw(st.integers(0, 5)):
+        stand: Any = draw(st.sampled_from([*[STAND] * 15, "7:77:7"]))
+        moving = [1, "x", stand, draw(st.sampled_from(["1:5:1", "1:6:2", "2::2"]))]
+    changed = draw(st.sampled_from([(), ("seen", 12), ("seen", 12, "serial", 5)]))
     last = st.one_of(st.integers(1, 10**19), st.integers(1, 40))
     runs = draw(
         st.lists(st.builds("{}-{}".format, st.sampled_from([1, 1, 1, 2]), last), max_size=3)
@@ -168,18 +174,21 @@ def commits(draw: st.DrawFn) -> Words:
     if draw(st.integers(0, 7)):
         runs.sort(key=lambda entry: [int(part) for part in entry.split("-")])
     replaced = draw(st.lists(st.sampled_from(["", LEDGER, "1-1"]), max_size=2))
-    tail: list[Any] = []
-    for entries in (runs, replaced):
-        tail.append(len(entries))
-        for entry in entries:
-            values = draw(pairs(fields, texts))
-            tail += [entry, len(values), *values]
-    keys = (LEASES[0], ORDER, ORDERED, GAPS)
-    return ("EVAL", COMMIT, 4, *keys, *expected, *new, name, draw(st.sampled_from([1, 9])), *tail)
+    tail: list[Any] = [len(changed), *changed, len(runs)]
+    for entry in runs:
+        values = draw(pairs(fields, texts))
+        tail += [0, entry, "1-1", entry, 4, "c", "print", "to", "1:5", len(values), *values]
+    tail.append(len(replaced))
+    for row in replaced:
+        values = draw(pairs(fields, texts))
+        tail += [0, row, len(values), *values]
+    keys = (LEASES[0], ORDER, NEXT, ORDERED, GAPS, PRINTS)
+    length = draw(st.sampled_from([1, 9]))
+    return ("EVAL", COMMIT, len(keys), *keys, *expected, name, RAW, raw, length, *moving, *tail)
 
 
 on_string, on_hash, on_set, on_sorted, on_stream = map(on, KEYS)
-begin: Words = ("HSET", ORDER, "incarnation", "i", "epoch", "1", "next", "5")
+begin: Words = ("HSET", ORDER, "incarnation", "i")
 started: list[Words] = [begin, ("EVAL", LEASE, 2, *LEASES, "", "a", 1_000_000)]
 filled: list[Words] = [
     ("SET", "string1", "41"),
@@ -211,11 +220,14 @@ commands = chosen(
     words("SADD", on_set, some(texts, 0)),
     words("SREM", on_set, some(texts)),
     words("SMEMBERS", on_set),
+    words("SCARD", on_set),
     words("HSET", on_hash, pairs(fields, texts)),
     words("HSETNX", on_hash, fields, texts),
     words("HGET", on_hash, fields),
     words("HMGET", on_hash, some(fields)),
     words("HGETALL", on_hash),
+    words("HKEYS", on_hash),
+    words("HEXISTS", on_hash, fields),
     words("HDEL", on_hash, some(fields)),
     words("XADD", on_stream, new_ids, pairs(fields, texts)),
     words("XADD", on_stream, new_ids, pairs(fields, texts)),
@@ -247,7 +259,10 @@ services = chosen(
     *[commits()] * 8,
     words("XRANGE", ORDERED, "-", "+"),
     words("XRANGE", GAPS, "-", "+"),
+    words("XRANGE", PRINTS, "-", "+"),
+    words("XRANGE", RAW, "-", "+"),
     words("HGETALL", ORDER),
+    words("HGETALL", NEXT),
     words("PTTL", LEASES[0]),
     st.just(("DEL", LEASES[0])),
     st.sampled_from([(FULL, 1), (FULL, 0), (FULL, 0), (FULL, 0)]),

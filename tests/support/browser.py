@@ -23,6 +23,24 @@ FLAGS = (
     *(("--no-sandbox",) if os.getuid() == 0 else ()),
 )
 
+AGED = """
+for (const [where, names] of [
+  [URL, ["canParse", "parse"]],
+  [Object, ["hasOwn", "groupBy"]],
+  [Array.prototype, ["at", "findLast", "findLastIndex", "toSorted", "toReversed", "with"]],
+  [String.prototype, ["at", "replaceAll", "isWellFormed", "toWellFormed"]],
+  [AbortSignal, ["timeout", "any"]],
+  [AbortSignal.prototype, ["throwIfAborted"]],
+  [Promise, ["withResolvers", "try"]],
+  [Set.prototype, ["union", "intersection", "difference"]],
+  [Crypto.prototype, ["randomUUID"]],
+  [globalThis, ["structuredClone", "scheduler", "navigation", "BroadcastChannel", "Iterator"]],
+  [Element.prototype, ["checkVisibility", "setHTML"]],
+  [Navigator.prototype, ["userAgentData", "locks"]],
+]) for (const name of names) delete where[name];
+"""
+"""A script that takes from a page what browsers of 2021 (Safari 15, Chrome 90) do not have."""
+
 
 def program() -> str | None:
     """Find the browser's program; None when it is not installed."""

@@ -142,13 +142,14 @@ class Regular:
         self.greeted = False
         self._leaving = False
         self._seen: tuple[int, int] | None = None
+        self._token = ""
 
     async def run(self, messages: int) -> None:
         """Say `messages` messages, `name n` each, and listen until `leave()`."""
         while not self._leaving:
             query = ""
             if self._seen is not None:
-                query = "?epoch={}&seq={}".format(*self._seen)
+                query = "?epoch={}&seq={}&token={}".format(*self._seen, self._token)
             try:
                 async with connect(
                     self._choose(self.visits) + query,
@@ -204,6 +205,7 @@ class Regular:
     def _hear(self, frame: Frame) -> None:
         match frame["type"]:
             case "welcome":
+                self._token = frame["token"]
                 if frame["recovered"] is False:
                     self.faults.append(frame)
                 if self._seen is None:

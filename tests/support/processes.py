@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -14,11 +13,13 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from . import http
 from .waiting import DEADLINE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
 _OURS = (
+    "FEEDS_",
     "INGESTOR_",
     "ORDERER_",
     "PUBLISHER_",
@@ -29,6 +30,8 @@ _OURS = (
     "LEASE_",
     "CHAT_",
     "WISDOM_",
+    "VIEWER_",
+    "ALLOWED_",
 )
 
 
@@ -113,14 +116,8 @@ class Service:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """GET a path of the ops endpoint; returns status and body."""
-        port = self.wait_for("ops endpoint listens")["port"]
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        answer = http.get(self.wait_for("ops endpoint listens")["port"], path)
+        return answer.status, answer.body
 
     @property
     def ready(self) -> bool:
@@ -160,6 +157,12 @@ class Service:
         """The resident set, bytes."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    @property
+    def peak(self) -> int:
+        """The most that the resident set has ever been, bytes."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(text.partition("VmHWM:")[2].split()[0]) * 1024
 
     def wait(self) -> int:
         """Wait for the process to end; returns its exit status."""

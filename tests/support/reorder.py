@@ -10,6 +10,7 @@ from orderer.reorder.limits import Limits
 from orderer.reorder.outputs import Batch, Epoch, Gap, Joined, Origin, Output, Run
 from orderer.reorder.reorder import Reorder
 from orderer.reorder.timeout import FixedTimeout
+from relay import prints
 from relay.entry import START, position
 
 FAR = 1000
@@ -51,13 +52,13 @@ class Bench:
         known = Fingerprints(self.limits.fingerprints)
         for (epoch, seq), frame in self.output.items():
             if epoch == self.epoch:
-                known.extend(seq, [frame])
+                known.extend(seq, prints.take([frame]))
         self.core = Reorder(
             self.limits, FixedTimeout(self.timeout), epoch=self.epoch, next=self.next,
             first=self.first or 0, published=known,
             given_up=[gap for gap in self.gaps if gap.epoch == self.epoch],
         )  # fmt: skip
-        self.checkpoint = Checkpoint(settled)
+        self.checkpoint: Checkpoint[None] = Checkpoint(settled)
 
     def receive(self, ids: Iterable[int], tag: str = "", now: float = 0.0) -> None:
         """Receive frames with these ids as one entry; `tag` makes their bytes different."""
@@ -78,7 +79,7 @@ class Bench:
     def _read(self, number: int) -> None:
         now, frames = self.entries[number - 1]
         read = batch(number, now, replayed=number <= self.seen)
-        self.checkpoint.add(read)
+        self.checkpoint.add(read, read.entry, None)
         places, begun = list(range(len(frames))), True
         if self.origin and read.replayed:
             places = list(self.origin.places(read.entry, len(frames)))

@@ -7,7 +7,8 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -130,3 +131,17 @@ class Server:
         self._process.send_signal(number)
         self._process.wait(10)
         self._process = None
+
+
+@contextmanager
+def running(
+    kind: str, directory: Path, config: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a server of this kind inside the `with` block."""
+    program = binary(kind)
+    assert program is not None, f"{kind} is not installed"
+    server = Server(program, directory, config)
+    try:
+        yield server
+    finally:
+        server.close()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from typing import Any
 
+from . import http
 from .processes import Service
-from .waiting import DEADLINE, until
+from .waiting import until
 
 SURNAME = "somebody"
 
@@ -25,12 +24,12 @@ class Simulator(Service):
 
     def feed(self) -> dict[str, Any]:
         """Tell how far the feed is."""
-        feed: dict[str, Any] = self._ask("/feed")
+        feed: dict[str, Any] = self.page("/feed").json()
         return feed
 
-    def report(self) -> dict[str, Any]:
+    def report(self, surname: str = SURNAME) -> dict[str, Any]:
         """Tell what the endpoint has found out about what it received."""
-        report: dict[str, Any] = self._ask("/report").get(SURNAME, {})
+        report: dict[str, Any] = self.page("/report").json().get(surname, {})
         return report
 
     @property
@@ -44,10 +43,6 @@ class Simulator(Service):
         goal = self.received + messages
         until(lambda: self.received >= goal, what)
 
-    def _ask(self, path: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
-        try:
-            connection.request("GET", path)
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
+    def page(self, path: str) -> http.Answer:
+        """GET what is not the ops endpoint's."""
+        return http.get(self.port, path)

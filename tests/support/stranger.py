@@ -42,6 +42,8 @@ class _Peer:
     def __init__(self, path: str, port: int, refuse: int) -> None:
         self.attempts = 0
         """Handshakes begun, refused ones too."""
+        self.headers = Headers()
+        """Of the last handshake."""
         self._refuse = refuse
         self._live: list[ServerConnection] = []
         self._loop = asyncio.new_event_loop()
@@ -69,8 +71,9 @@ class _Peer:
             logger=quiet,
         )
 
-    def _answer(self, _: ServerConnection, __: Request) -> Response | None:
+    def _answer(self, _: ServerConnection, request: Request) -> Response | None:
         self.attempts += 1
+        self.headers = request.headers
         if self._refuse > 0:
             self._refuse -= 1
             status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -115,7 +115,7 @@ def append(
 ) -> bytes:
     """Write an entry of a connection that has been listened to ever since this module was read."""
     now = time.time_ns() // 1000
-    client.sadd("feeds", feed)
+    client.hset("feeds", feed, feed)
     up = int((time.monotonic() - _BEGAN) * 1000)
     entry: bytes = client.xadd(
         f"raw:{{{feed}}}", {"t": now, "line": line, "conn": connection, "up": up, **values}
@@ -179,6 +179,11 @@ def ordered(client: Client, feed: str = DEFAULT) -> list[Run]:
         assert names[0] == b"t", names[0]
         assert int(values[1].split(b" ")[0]) > 1_500_000_000_000_000, values[1]
         epoch, last = map(int, entry.split(b"-"))
+        if names[1] == b"seq":
+            epoch, serial = map(int, values[3].split(b":"))
+            assert serial == last, (entry, values[3])
+            del names[1], values[2:4]
+            last = int(names[-1])
         first = int(names[1])
         assert names[1:] == [b"%d" % seq for seq in range(first, last + 1)], (entry, names)
         found.append(Run(entry, epoch, first, values[3::2]))
@@ -196,16 +201,24 @@ def ordered_ids(client: Client, feed: str = DEFAULT) -> list[int]:
 
 
 def write_run(
-    client: Client, messages: Sequence[bytes], *, epoch: int = 1, feed: str = DEFAULT
-) -> bytes:
-    """Write a run as an orderer does; returns its entry id."""
+    client: Client, messages: Sequence[bytes], *, epoch: int = 1, feed: str = DEFAULT,
+    serial: int | None = None,
+) -> bytes:  # fmt: skip
+    """Write a run as an orderer does; returns its entry id.
+
+    `serial` is that of its last message, by default the next.
+    """
     seqs = ids(messages)
-    entry = f"{epoch}-{seqs[-1]}"
-    client.hsetnx(f"order:{{{feed}}}", "incarnation", "0123456789abcdef")
-    client.sadd("feeds", feed)
+    order, stream = f"order:{{{feed}}}", f"ordered:{{{feed}}}"
+    client.hsetnx(order, "incarnation", "0123456789abcdef")
+    client.hsetnx(order, "floor", 1)
+    client.hset("feeds", feed, feed)
+    serial = serial or client.hincrby(order, "serial", len(messages))
+    client.hset(f"next:{{{feed}}}", feed, f"{epoch}:{seqs[-1] + 1}:{serial}")
     numbered = {str(seq): message for seq, message in zip(seqs, messages, strict=True)}
-    client.xadd(f"ordered:{{{feed}}}", {"t": time.time_ns() // 1000, **numbered}, id=entry)
-    return entry.encode()
+    head = {"t": time.time_ns() // 1000, "seq": f"{epoch}:{serial}"}
+    entry: bytes = client.xadd(stream, {**head, **numbered}, id=f"1-{serial}")
+    return entry
 
 
 # The rest -----------------------------------------------------------------------------------
@@ -222,6 +235,7 @@ class Gap:
     closed: int
     cause: str
     late: int
+    key: str = ""
 
 
 def gaps(client: Client, feed: str = DEFAULT) -> list[Gap]:
@@ -229,8 +243,9 @@ def gaps(client: Client, feed: str = DEFAULT) -> list[Gap]:
     found = []
     for _, values in entries(client, f"gaps:{{{feed}}}"):
         fields = _fields(values)
-        cause = fields.pop("cause").decode()
-        found.append(Gap(cause=cause, **{name: int(value) for name, value in fields.items()}))
+        cause, key = fields.pop("cause").decode(), fields.pop("key", b"").decode()
+        numbers = {name: int(value) for name, value in fields.items()}
+        found.append(Gap(cause=cause, key=key, **numbers))
     return sorted(found, key=lambda gap: (gap.epoch, gap.first))
 
 
@@ -275,7 +290,11 @@ def rejected(client: Client, feed: str = DEFAULT) -> list[Reject]:
 def order(client: Client, feed: str = DEFAULT) -> dict[str, str]:
     """Read the orderer's checkpoint."""
     fields = client.hgetall(f"order:{{{feed}}}")
-    return {name.decode(): value.decode() for name, value in fields.items()}
+    found = {name.decode(): value.decode() for name, value in fields.items()}
+    stand = client.hget(f"next:{{{feed}}}", feed)
+    if stand is not None:
+        found["epoch"], found["next"], _ = stand.decode().split(":")
+    return found
 
 
 def sinks(client: Client, feed: str = DEFAULT) -> dict[str, str]:

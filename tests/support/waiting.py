@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -49,11 +50,17 @@ def settled(value: Callable[[], T], what: str, still: float = 0.5, deadline: flo
 async def eventually(
     condition: Callable[[], Any], what: str | Callable[[], str], deadline: float = DEADLINE
 ) -> Any:
-    """Wait until `condition` returns something true, while clients go on."""
+    """Do as `until` does in an event loop that goes on; `condition` may be a coroutine's, too."""
     end = time.monotonic() + deadline
-    while not (value := condition()):
+    pause = 0.002
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
         if time.monotonic() > end:
             told = what if isinstance(what, str) else what()
-            raise AssertionError(f"not within {deadline:g} s: {told}")
-        await asyncio.sleep(0.01)
-    return value
+            raise AssertionError(f"not within {deadline:g} s: {told} (last: {value!r})")
+        await asyncio.sleep(pause)
+        pause = min(0.01, 1.5 * pause)

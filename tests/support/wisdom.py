@@ -21,7 +21,8 @@ Message = dict[str, Any]
 
 def replica(start: Stack, module: str = "wisdom", **settings: object) -> Service:
     """Start a replica and wait until it is ready; it ticks twice a second."""
-    settings = {"WISDOM_HOST": "127.0.0.1", "WISDOM_PORT": 0, "WISDOM_PERIOD": 0.5, **settings}
+    own = {"WISDOM_HOST": "127.0.0.1", "WISDOM_PORT": 0, "WISDOM_PERIOD": 0.5}
+    settings = {**own, "LOG_LEVEL": "debug", **settings}
     service = start.service(module, **settings)
     service.wait_ready()
     return service

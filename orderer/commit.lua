@@ -14,8 +14,8 @@
 -- ARGV[2]  expected incarnation
 -- ARGV[3]  expected name of the last commit, '' before the first
 -- ARGV[4]  name of this commit, never used for another
--- ARGV[5]  raw:{lane}, the input; no key, as an orderer may only read and trim it
--- ARGV[6]  the checkpoint, an entry of the input
+-- ARGV[5]  raw:{lane}, the input; no key, as an orderer may only read it and drop entries
+-- ARGV[6]  the checkpoint, an entry of the input; it is dropped, too
 -- ARGV[7]  length of a ledger at which its oldest entries go
 -- then     number of sequences that move; for each: its name, where it is expected to stand in
 --          next:{lane} ('' if not there yet), and where it stands then
@@ -29,7 +29,9 @@
 -- Returns {'done', ledger ids...}; {'done before'} when this very commit was made already and
 -- only its reply was lost; {'lost'} when this is not the numbering that was loaded, since Redis
 -- lost its data; {'fenced'} when the lease is another's; {'moved'} when it is ours and yet this
--- does not follow the last commit, since Redis came back without what it wrote last.
+-- does not follow the last commit, since Redis came back without what it wrote last; {'back'} when
+-- that is so of the input alone: all is written but for the checkpoint, which is the begin. What
+-- lies before it may be something else than what was read, with ids from a clock that was set back.
 --
 -- Ids have up to 19 digits, more than a Lua number holds, so they stay strings here. It works when
 -- Redis is out of memory, too: what is published was in the input, and leaves it now or, if older
@@ -83,6 +85,11 @@ end
 if moving > 0 then redis.call('HSET', KEYS[3], unpack(stands)) end
 redis.call('HSET', KEYS[2], 'commit', ARGV[4], 'raw', ARGV[6],
            unpack(ARGV, changed + 1, changed + tonumber(ARGV[changed])))
--- The last of all: should anything before it fail, nothing has been dropped.
-if saved[3] ~= ARGV[6] then redis.call('XTRIM', ARGV[5], 'MINID', '=', ARGV[6]) end
+if (saved[3] or '0-0') ~= ARGV[6] then
+  if redis.call('XDEL', ARGV[5], ARGV[6]) == 0 then
+    redis.call('HSET', KEYS[2], 'raw', '0-0', 'seen', '0-0')
+    return {'back'}
+  end
+  redis.call('XTRIM', ARGV[5], 'MINID', '=', ARGV[6])
+end
 return reply

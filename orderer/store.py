@@ -320,7 +320,7 @@ class Store:
             self.failure = str(reply)
             return Verdict.FAILED
         match reply[0]:
-            case b"lost" | b"moved":
+            case b"lost" | b"moved" | b"back":
                 return Verdict.LOST
             case b"fenced":
                 return Verdict.FENCED

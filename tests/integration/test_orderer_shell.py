@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -16,7 +16,7 @@ from chassis.redis import Command, Link
 from chassis.settings import load
 from orderer.operator import catch_up
 from orderer.settings import Settings
-from orderer.store import Store
+from orderer.store import Store, Verdict
 from relay import keys
 from tests.support import streams
 from tests.support.processes import command
@@ -174,7 +174,7 @@ def test_a_redis_that_came_back_older_loses_nothing_that_it_has(
     redis.client.save()
     orderer.thaw()
     wait_for_ids(redis, list(range(1, 101)))
-    until(lambda: len(streams.raw(redis.client)) == 1, "all is trimmed")
+    until(lambda: not streams.raw(redis.client), "all is dropped")
 
     redis.kill()
     redis.start()
@@ -188,8 +188,13 @@ class Killed(Exception):
     """Stands for SIGKILL."""
 
 
-async def order(redis: Server, *, steps: int | None = None) -> None:
-    """Order what there is, and die after so many `steps` of the commit."""
+async def order(
+    redis: Server, *, steps: int | None = None, meanwhile: Callable[[], object] = lambda: None
+) -> Verdict:
+    """Order what there is, and die after so many `steps` of the commit.
+
+    `meanwhile` happens between reading and the commit.
+    """
     link = Link(redis.url, logs.get("orderer"), timeout=5.0, stop=asyncio.Event())
     lease = Lease(link, "default", keys.ORDERER, instance_name(), 30.0)
     settings = {"ORDERER_FIRST_ID": "1", "ORDERER_CAPACITY": "1000", "REDIS_URL": redis.url}
@@ -207,8 +212,9 @@ async def order(redis: Server, *, steps: int | None = None) -> None:
         lane = await catch_up(store, "default", "default", lease, decided)
         commit = lane.commit()
         assert commit is not None
+        meanwhile()
         link.send_all = dying  # type: ignore[method-assign] # to die in between
-        await store.commit([(commit, lease.value)])
+        return (await store.commit([(commit, lease.value)]))["default"]
     finally:
         await link.close()
 
@@ -226,6 +232,23 @@ def test_a_death_between_the_steps_of_a_commit_begins_no_numbering(redis: Server
     asyncio.run(order(redis))
     assert streams.order(redis.client)["epoch"] == "1"
     assert ordered_ids(redis.client)[-12000 + published :] == list(range(published + 1, 12001))
+
+
+def test_an_input_that_went_back(redis: Server) -> None:
+    """What came to a Redis that went back, as did its clock, would be dropped unread."""
+    write_raw(redis.client, frames(range(1, 11)))
+
+    def go_back() -> None:
+        redis.client.delete("raw:{default}")
+        fields = {"t": f"{time.time_ns() // 1000}", "line": "x", "conn": "y", "up": "1"}
+        for at, messages in enumerate((range(11, 16), range(16, 21)), 1):
+            values = {str(seq): frame(seq) for seq in messages}
+            redis.client.xadd("raw:{default}", {**fields, **values}, id=f"{at}-0")
+
+    assert asyncio.run(order(redis, meanwhile=go_back)) is Verdict.LOST
+    assert ordered_ids(redis.client) == list(range(1, 11))
+    assert asyncio.run(order(redis)) is Verdict.DONE
+    assert ordered_ids(redis.client) == list(range(1, 21))
 
 
 # What an operator is told -------------------------------------------------------------------

@@ -266,7 +266,7 @@ def test_the_commits_that_are_compared_can_be_done() -> None:
                 seen.add(reply[0][0])
 
     look()
-    assert seen == {b"done", b"done before", b"lost", b"fenced", b"moved"}
+    assert seen == {b"done", b"done before", b"lost", b"fenced", b"moved", b"back"}
 
 
 @anyhow

@@ -115,6 +115,8 @@ class World:
             self.tasks.append(living)
             lifetime = math.inf if scenario.straggles else scenario.kills * (1 + 3 * dice.random())
             done, _ = await asyncio.wait([living], timeout=min(lifetime, 1e9))
+            if self.calm:
+                await living
             if done:
                 living.result()
                 return
@@ -165,6 +167,8 @@ class World:
                 await writer.alive()
 
     end = math.inf
+    calm = False
+    """Whether nothing goes wrong any more."""
 
     # Processes ------------------------------------------------------------------------------
 
@@ -321,7 +325,7 @@ class World:
         ]
         self.tasks += [*ingesting, *happening]
         await asyncio.gather(*happening)
-        # From here on nothing goes wrong any more.
+        self.calm = True
         self.network.faults = Faults()
         self.end = self.loop.time() + SETTLE
         while self.loop.time() < self.end - 1:
@@ -343,7 +347,11 @@ class World:
 
     def _note(self, command: Sequence[Any], reply: Any) -> None:
         """Follow what the server is made to do."""
-        if command[0] == "EVALSHA" and command[1] == commit._COMMIT.sha and reply[0] == b"done":
+        if (
+            command[0] == "EVALSHA"
+            and command[1] == commit._COMMIT.sha
+            and reply[0] in (b"done", b"back")
+        ):
             lease, value = command[3], command[3 + command[2]]
             if self.server.execute("GET", lease) != value.encode():
                 self.failure = Wrong(f"{value} has written without the lease")

@@ -354,8 +354,10 @@ class Life:
         # Without those that bore it out, an outlier may be on probation again.
         if not before.outliers and not now.outliers:
             assert _frames(now.held) == _frames(before.held)
-        if now.believed_at + passed >= before.believed_at:
-            # A frame may be taken for the one below the hole, which then waits longer.
+        if not before.outliers and now.believed_at + passed >= before.believed_at:
+            # A frame may be taken for the one below the hole, which then waits longer. Outliers
+            # may be believed sooner: one that the feed had caught up with only after they came is
+            # a repeat now, and no longer stands between them.
             assert now.deadline + passed >= before.deadline
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from importlib import resources
 
 from chassis.lease import Lease
 from chassis.redis import Link, Script, pairs
-from relay import keys
+from relay import entry, keys
 from relay.entry import START
 
 _SAVE = Script(resources.files(__package__).joinpath("save.lua").read_text())
@@ -40,20 +41,25 @@ class Position:
         """
         self.fence = self._lease.value
         stored = pairs(await self._link.send("HGETALL", self._key))
-        self._incarnation = await self._current()
+        self._incarnation, end = await self._current()
         known = stored.get(keys.SINK_INCARNATION)
         lost = known is not None and known != self._incarnation
+        lost |= entry.position(stored.get(keys.SINK_POSITION, START)) > end
         self.confirmed = START if lost else stored.get(keys.SINK_POSITION, START)
         serial = stored.get(keys.SINK_SERIAL, b"")
         self.serial = int(serial) if serial and not lost else None
         return not lost
 
     async def lost(self) -> bool:
-        """Tell whether Redis has lost the numbering that this position belongs to."""
-        current = await self._current()
+        """Tell whether Redis has lost the numbering that this position belongs to.
+
+        Or the end of it, and goes on with lower ids, since a clock was set back as well.
+        """
+        confirmed = self.confirmed
+        current, end = await self._current()
         if self._incarnation is None:
             self._incarnation = current
-        return current != self._incarnation
+        return current != self._incarnation or entry.position(confirmed) > end
 
     async def save(self, confirmed: bytes, serial: int | None) -> None:
         """Advance to the entry `confirmed`, whose last message has the `serial`.
@@ -61,7 +67,7 @@ class Position:
         Raises Superseded if that is another's to do.
         """
         if self._incarnation is None:
-            self._incarnation = await self._current()
+            self._incarnation, _ = await self._current()
         saved = await self._link.send(
             *_SAVE(
                 keys=[self._lease.key, self._key],
@@ -79,6 +85,11 @@ class Position:
         """Drop the position, which belongs to a numbering that Redis lost."""
         await self._link.send("DEL", self._key)
 
-    async def _current(self) -> bytes | None:
-        current: bytes | None = await self._link.send("HGET", self._order, keys.ORDER_INCARNATION)
-        return current
+    async def _current(self) -> tuple[bytes | None, tuple[float, float]]:
+        """Read the numbering's identity, and how far the ids of its output go."""
+        incarnation, generation, serial = await self._link.send(
+            "HMGET", self._order, keys.ORDER_INCARNATION, keys.ORDER_GENERATION, keys.ORDER_SERIAL
+        )
+        if generation is None or serial is None:  # an earlier version's, or nothing came out yet
+            return incarnation, (math.inf, math.inf)
+        return incarnation, (int(generation), int(serial))

@@ -62,6 +62,21 @@ async def test_a_publisher_that_is_there_before_any_numbering(link: Link, lease:
     assert not await Position(link, "x", "x", "s", lease).load()
 
 
+async def test_a_numbering_that_went_back_with_the_clock(link: Link, lease: Lease) -> None:
+    """What comes out of a Redis that went back, as did a clock, would be passed over."""
+    position = Position(link, "x", "x", "s", lease)
+    await position.load()
+    await link.send("HSET", keys.order("x"), keys.ORDER_GENERATION, 9, keys.ORDER_SERIAL, 70)
+    await position.save(b"9-70", 70)
+    assert not await position.lost()
+    assert await Position(link, "x", "x", "s", lease).load()
+    await link.send("HSET", keys.order("x"), keys.ORDER_GENERATION, 8, keys.ORDER_SERIAL, 90)
+    assert await position.lost()
+    again = Position(link, "x", "x", "s", lease)
+    assert not await again.load()
+    assert again.confirmed == START
+
+
 async def test_a_publisher_that_was_superseded(link: Link, lease: Lease) -> None:
     """One that wakes up late would move the position back, and all since would be sent again."""
     late = Position(link, "x", "x", "s", lease)

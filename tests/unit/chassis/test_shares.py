@@ -118,8 +118,9 @@ async def start(server: Server) -> AsyncIterator[Start]:
 async def test_one_replica_does_all(start: Start) -> None:
     """Work would be left lying although somebody is there for it."""
     replica = await start("a", "x", "y", "z")
-    await eventually(lambda: replica.active == ["x", "y", "z"], "all is taken")
-    assert sorted(replica.begun) == [("x", "1:a"), ("y", "1:a"), ("z", "1:a")]
+    begun = [("x", "1:a"), ("y", "1:a"), ("z", "1:a")]
+    await eventually(lambda: sorted(replica.begun) == begun, "all is begun")
+    assert replica.active == ["x", "y", "z"]
 
 
 async def test_two_replicas_share(start: Start) -> None:

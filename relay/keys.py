@@ -36,9 +36,13 @@ def status(lane: str) -> str:
     """Name the hash of what the orderer holds in memory: feed → JSON.
 
     It is for `python -m orderer status` and the viewer, with the settings that the orderer decides
-    by, for the verbs that decide, too.
+    by, for the verbs that decide, too. A feed of which nothing has changed is not told of anew; the
+    field `STATUS_TIME` says when the orderer last did so, µs.
     """
     return f"status:{{{lane}}}"
+
+
+STATUS_TIME = b":time"
 
 
 def gaps(lane: str, feed: str) -> str:
@@ -62,7 +66,10 @@ def sink(lane: str, feed: str, name: str) -> str:
 
 
 def confirmed(lane: str) -> str:
-    """Name the hash: feed → how many of its messages its slowest sink has confirmed."""
+    """Name the hash: feed → how many of its messages its slowest sink has confirmed.
+
+    It is to be compared with the feed's `ORDER_SERIAL`.
+    """
     return f"confirmed:{{{lane}}}"
 
 
@@ -74,18 +81,18 @@ def within(lane: str, feed: str, key: str = "") -> str:
     return ("" if feed == lane else f":{feed}") + (f":{key}" if key else "")
 
 
-# Roles of the leases on a feed (see `chassis.lease`).
+# Roles of the leases on a lane (see `chassis.lease`).
 ORDERER = "orderer"
+PUBLISHER = "publisher"
 
 
-def line_role(name: str) -> str:
-    """Name the lease of who reads a line."""
-    return f"line:{name}"
+LINES = "lines:"
+"""Begins the roles of those who read lines."""
 
 
-def sink_role(lane: str, feed: str, name: str) -> str:
-    """Name the lease of who sends to a sink."""
-    return f"sink{within(lane, feed)}:{name}"
+def lines_role(number: int) -> str:
+    """Name the lease of who reads the first line of each feed of a lane (0), the second, …."""
+    return f"{LINES}{number}"
 
 
 # Fields of an entry in `raw` (see `relay.raw`): a batch carries the first four, then `0`, `1`, …
@@ -119,7 +126,7 @@ ORDER_INCARNATION = b"incarnation"
 ORDER_GENERATION = b"generation"
 """First half of the ids of entries in `ordered`: no two orderers use the same."""
 ORDER_SERIAL = b"serial"
-"""How many messages came out."""
+"""How many messages came out, of the lane and of each feed."""
 ORDER_FLOOR = b"floor"
 """First epoch of a sequence that is new; above what is known of a numbering that was lost."""
 ORDER_RAW = b"raw"

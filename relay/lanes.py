@@ -1,15 +1,16 @@
 """Which lane carries a feed.
 
-A lane is a pair of streams with one lease, one checkpoint and one serial number. An orderer takes
-lanes that carry many feeds; as yet each feed gets one of its own, which has its name. The table
-stands in Redis, and whoever first sees a feed writes its row: no two services can disagree. A row
-is never changed.
+A lane is a pair of streams with one lease, one checkpoint and one serial number. The first feeds
+that come get lanes of their own, which have their names; later ones share some. The table stands
+in Redis, and whoever first sees a feed writes its row: no two services can disagree. A row is
+never changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
+from typing import NamedTuple
 
 from chassis.redis import Link, ResponseError, Script, pairs
 
@@ -17,10 +18,33 @@ from . import keys
 
 _ENTER = Script(resources.files(__package__).joinpath("enter.lua").read_text())
 
+SHARED = 12
+"""Lanes that feeds share: even over two, three, four or six replicas."""
 
-async def enter(link: Link, feeds: Iterable[str]) -> None:
+MARK = "+"
+"""Begins the name of a shared lane; no feed's name has it."""
+
+
+class Own(NamedTuple):
+    """Who gets a lane of its own."""
+
+    first: int = 16
+    """So many feeds that come first."""
+    named: Sequence[str] = ()
+    """And these."""
+
+
+def shared(lane: str) -> bool:
+    """Tell whether feeds share a lane."""
+    return lane.startswith(MARK)
+
+
+async def enter(link: Link, feeds: Iterable[str], own: Own) -> None:
     """Make feeds known."""
-    await link.send(*_ENTER(keys=[keys.FEEDS], args=list(feeds)))
+    named = [feed for feed in feeds if feed in own.named]
+    others = [feed for feed in feeds if feed not in own.named]
+    args = [own.first, SHARED, MARK, len(named), *named, *others]
+    await link.send(*_ENTER(keys=[keys.FEEDS], args=args))
 
 
 async def known(link: Link) -> dict[str, str]:

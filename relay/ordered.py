@@ -3,10 +3,11 @@
 An entry's id is `<generation>-<serial>`: the serial counts the lane's messages, up to the last of
 the entry; a generation is an orderer's turn at the lane, named by when it began. So an id never
 names anything else, also when Redis went back and comes to the same serial again. Its fields are
-`t`, the receive times; `seq`, the sequence's `<epoch>:<serial>` (the serial counts the messages of
-the sequence over all epochs); and then, for each message, its id with its bytes. In a lane that
-carries several sequences the id has the feed's name, or its key, before it, with a colon between.
-Earlier versions wrote no `seq`, and the id `<epoch>-<last id>`.
+`t`, the receive times; `seq`, which is `<epoch>:<serial>` (the epoch is the sequence's; the serial
+counts the messages of its feed, up to the last of the entry, over all epochs); and then, for each
+message, its id with its bytes. Before the id stands the key if each key has an order of its own,
+and before that the feed if the lane carries several, each with a colon behind it. Earlier versions
+wrote no `seq`, and the id `<epoch>-<last id>`.
 
 Messages that were received together share a time. `t` holds the earliest time in µs since 1970
 (UTC); when the messages have different times, it goes on with `<µs later>*<messages>` for each
@@ -44,8 +45,10 @@ class Span(NamedTuple):
     first: int
     last: int
     serial: int | None
-    """That of the last message in its lane; None: an earlier version did not count."""
-    of: bytes = b""
+    """That of the last message in its feed; None: an earlier version did not count."""
+    key: bytes = b""
+    feed: bytes = b""
+    """Empty in a lane of its own."""
 
 
 def entry_id(generation: int, serial: int) -> str:
@@ -60,7 +63,7 @@ def pack(
     """Lay out messages of consecutive ids: field, value, …; `times` as for `pack_times`.
 
     `of` tells the sequence from others of its lane (see `keys.within`); `serial` is that of the
-    last message.
+    last message in its feed.
     """
     values: list[Any] = [None] * (2 * len(messages))
     ids = range(first, first + len(messages))
@@ -116,20 +119,23 @@ def first_id(values: list[bytes]) -> int:
     return int(values[_head(values)].rpartition(b":")[2])
 
 
-def of(values: list[bytes]) -> bytes:
-    """Tell whose messages these are, in a lane that carries several sequences; else it is empty."""
-    return values[_head(values)].rpartition(b":")[0]
+def feed(values: list[bytes]) -> bytes:
+    """Tell whose messages these are, in a lane that carries several feeds."""
+    return values[_head(values)].partition(b":")[0]
 
 
-def span(entry: bytes, values: list[bytes]) -> Span:
-    """Tell what an entry holds of its sequence."""
-    whose, _, first_field = values[_head(values)].rpartition(b":")
+def span(entry: bytes, values: list[bytes], *, shared: bool = False) -> Span:
+    """Tell what an entry holds of its sequence; a `shared` lane carries several feeds."""
+    key, _, first_field = values[_head(values)].rpartition(b":")
+    whose = b""
+    if shared:
+        whose, _, key = key.partition(b":")
     first = int(first_field)
     last = first + count(values) - 1
-    generation, serial = position(entry)
     if values[2] != keys.SEQ:
-        return Span(generation, first, last, None)
-    return Span(int(values[3].partition(b":")[0]), first, last, serial, whose)
+        return Span(position(entry)[0], first, last, None)
+    epoch, serial = values[3].split(b":")
+    return Span(int(epoch), first, last, int(serial), key, whose)
 
 
 def messages(values: list[bytes]) -> list[bytes]:

@@ -24,13 +24,23 @@ SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 """Buckets for the number of messages in a batch or a run."""
 
 
+MOST = 50
+"""Sets of label values of which a histogram counts each by itself."""
+
+OTHERS = "*"
+"""Stands in each label of what is counted together beyond that: a thousand feeds would take tens of
+thousands of series, and each scrape a second."""
+
+
 class HistogramChild:
     """Count the observations of one set of label values."""
 
-    __slots__ = ("_buckets", "counts", "total")
+    __slots__ = ("_buckets", "counts", "shared", "total")
 
-    def __init__(self, buckets: Sequence[float]) -> None:
+    def __init__(self, buckets: Sequence[float], *, shared: bool = False) -> None:
         self._buckets = buckets
+        self.shared = shared
+        """Whether it counts for several sets."""
         self.counts = [0] * (len(buckets) + 1)
         self.total = 0.0
 
@@ -59,12 +69,19 @@ class Histogram(Collector):
         registry.register(self)
 
     def labels(self, *values: str) -> HistogramChild:
-        """Get the child for these label values, made on first use so that it shows up as 0."""
+        """Get the child for these label values, made on first use so that it shows up as 0.
+
+        Beyond `MOST` of them, get the one in which all `OTHERS` are counted together.
+        """
         if len(values) != len(self._labels):
             raise ValueError(f"{self._name} has the labels {self._labels}, not {values}")
         child = self._children.get(values)
+        if child is None and len(self._children) >= MOST:
+            values = (OTHERS,) * len(self._labels)
+            child = self._children.get(values)
         if child is None:
-            child = self._children[values] = HistogramChild(self._buckets)
+            shared = len(self._children) >= MOST
+            child = self._children[values] = HistogramChild(self._buckets, shared=shared)
         return child
 
     def describe(self) -> Iterable[Metric]:
@@ -79,7 +96,8 @@ class Histogram(Collector):
             floatToGoString(bound)  # type: ignore[no-untyped-call]
             for bound in (*self._buckets, float("inf"))
         ]
-        for values, child in self._children.items():
+        # A copy: scrapes are made in a thread of their own.
+        for values, child in list(self._children.items()):
             cumulative = 0.0
             rows: list[tuple[str, float]] = []
             for bound, count in zip(bounds, child.counts, strict=True):

@@ -5,6 +5,7 @@ Being in the same loop is the point: a service that no longer turns its loop doe
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,11 +27,13 @@ Readiness = Callable[[], Mapping[str, Any]]
 """Tells the state of the service; `ready` is a bool, the rest explains it."""
 
 
-def answer(path: str, readiness: Readiness) -> Response:
+async def answer(path: str, readiness: Readiness) -> Response:
     """Answer a GET of `path`."""
     match path.partition("?")[0]:
         case "/metrics":
-            return respond(HTTPStatus.OK, generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
+            # With a thousand feeds it takes so long that the loop must go on meanwhile.
+            metrics = await asyncio.to_thread(generate_latest, REGISTRY)
+            return respond(HTTPStatus.OK, metrics, CONTENT_TYPE_LATEST)
         case "/healthz":
             return respond_json(HTTPStatus.OK, {"alive": True})
         case "/readyz":
@@ -44,8 +47,8 @@ def answer(path: str, readiness: Readiness) -> Response:
 async def endpoint(host: str, port: int, readiness: Readiness, log: Log) -> AsyncIterator[int]:
     """Serve the ops endpoint inside the `async with` block; yields the port it listens on."""
 
-    def process_request(_connection: ServerConnection, request: Request) -> Response:
-        return refusal(request) or suited(request, answer(request.path, readiness))
+    async def process_request(_connection: ServerConnection, request: Request) -> Response:
+        return refusal(request) or suited(request, await answer(request.path, readiness))
 
     async def refuse(connection: ServerConnection) -> None:
         await connection.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -36,7 +37,8 @@ class Shares(Generic[W]):
     `do(piece, lease, stop)` works on one until `stop` is set, then drains and returns. `stop` is
     set when the service stops, when the lease is lost or taken over by a new fence, or when
     this replica holds more than its share. With `keep`, a lease that merely ran out (Redis was
-    away) and was free to take again does not interrupt the work.
+    away) and was free to take again does not interrupt the work. With `kind`, the pieces of each
+    kind are shared out by themselves, so that nobody gets all of those that are much work.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Shares(Generic[W]):
         name: Callable[[W], tuple[str, str]],
         do: Job[W],
         keep: bool = False,
+        kind: Callable[[W], Hashable] = lambda piece: None,
     ) -> None:
         self._link = link
         self._service = service
@@ -61,6 +64,7 @@ class Shares(Generic[W]):
         self._name = name
         self._do = do
         self._keep = keep
+        self._kind = kind
         self._working: dict[W, tuple[Lease, asyncio.Event, asyncio.Future[None]]] = {}
         self._known: dict[W, Lease] = {}
         self._beats: dict[bytes, tuple[bytes, float]] = {}
@@ -98,20 +102,32 @@ class Shares(Generic[W]):
         await self._collect()
         failed = await self._renew()
         pieces = dict.fromkeys(await self._find())
-        share = await self._share(len(pieces))
-        surplus = len(self._working) - share
+        alive = await self._alive()
+        share = {
+            kind: math.ceil(count / alive)
+            for kind, count in Counter(map(self._kind, pieces)).items()
+        }
+        surplus = {kind: count - share.get(kind, 0) for kind, count in self._held.items()}
         for piece, (lease, stopped, _) in self._working.items():
-            if piece not in pieces or surplus > 0:
-                surplus -= 1
+            kind = self._kind(piece)
+            if piece not in pieces or surplus[kind] > 0:
+                surplus[kind] -= 1
                 if not stopped.is_set():
                     self._log.info("handing over", feed=lease.feed, role=lease.role)
                     stopped.set()
         free = [piece for piece in pieces if piece not in self._working]
         clock.shuffle(free)
-        while free and (room := share - len(self._working)) > 0:
-            failed += await self._take(free[:room])
-            del free[:room]
+        for kind, count in share.items():
+            ours = [piece for piece in free if self._kind(piece) == kind]
+            while ours and (room := count - self._held[kind]) > 0:
+                failed += await self._take(ours[:room])
+                del ours[:room]
         checked(failed)
+
+    @property
+    def _held(self) -> Counter[Hashable]:
+        """How many pieces of each kind this replica works on."""
+        return Counter(map(self._kind, self._working))
 
     async def _renew(self) -> list[Exception]:
         """Renew the leases under which there is work, and stop the work whose lease is gone."""
@@ -142,8 +158,8 @@ class Shares(Generic[W]):
                 self._working[piece] = (lease, stopped, task)
         return failed
 
-    async def _share(self, pieces: int) -> int:
-        """Show that this replica lives, and compute its fair share of `pieces`.
+    async def _alive(self) -> int:
+        """Show that this replica lives, and count those that do; itself, if nobody can be asked.
 
         Each replica counts up; who has not done so for a lease's time, by our own clock, is taken
         for dead. So no two clocks are compared.
@@ -153,7 +169,7 @@ class Shares(Generic[W]):
             [("ZINCRBY", key, 1, self._instance), ("ZRANGE", key, 0, -1, "WITHSCORES")]
         )
         if isinstance(replies[1], Exception):
-            return pieces
+            return 1
         now = clock.monotonic()
         self._beats = {
             replica: self._beats[replica]
@@ -165,8 +181,7 @@ class Shares(Generic[W]):
         if gone:
             await self._link.send("ZREM", key, *gone)
         # Out of memory, nobody counts up; who works then goes on, with the share that it has.
-        alive = sum(now - at <= self._ttl for _, at in self._beats.values())
-        return math.ceil(pieces / max(1, alive))
+        return max(1, sum(now - at <= self._ttl for _, at in self._beats.values()))
 
     async def _collect(self) -> None:
         """Take note of pieces whose work has ended; a failure there fails the service."""

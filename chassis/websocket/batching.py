@@ -326,8 +326,7 @@ def _add_frames(parts: list[bytes], messages: Iterable[bytes], *, masked: bool) 
     """Add the frame of each text message to `parts` (RFC 6455, section 5.2)."""
     messages = list(messages)
     mask_bit = 0x80 if masked else 0
-    # Masks that nobody can foresee, as section 5.3 demands; asking for all at once is cheaper.
-    masks = os.urandom(4 * len(messages)) if masked else b""
+    masks = _masks.take(len(messages)) if masked else b""
     for at, message in enumerate(messages):
         length = len(message)
         if length < 126:
@@ -341,6 +340,27 @@ def _add_frames(parts: list[bytes], messages: Iterable[bytes], *, masked: bool) 
             parts.append(mask)
             message = apply_mask(message, mask)
         parts.append(message)
+
+
+class _Masks:
+    """Masks that nobody can foresee, as section 5.3 demands; to draw many at once is cheaper."""
+
+    DRAW = 1024
+    """Bytes to draw at a time."""
+
+    def __init__(self) -> None:
+        self._drawn = b""
+
+    def take(self, count: int) -> bytes:
+        """Take the masks of so many messages."""
+        size = 4 * count
+        if len(self._drawn) < size:
+            self._drawn = os.urandom(max(size, self.DRAW))
+        masks, self._drawn = self._drawn[:size], self._drawn[size:]
+        return masks
+
+
+_masks = _Masks()
 
 
 def _closing(connection: Connection) -> Exception:

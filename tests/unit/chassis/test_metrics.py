@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from chassis.metrics import LATENCY, SIZES, Histogram
+from chassis.metrics import LATENCY, MOST, SIZES, Histogram
 
 values = st.one_of(
     st.sampled_from([*LATENCY, 0.0, 1e-9, 61.0]), st.integers(0, 100).map(lambda n: n / 1024)
@@ -82,3 +82,17 @@ def test_a_name_is_taken_once() -> None:
 def test_common_buckets_rise(buckets: tuple[float, ...]) -> None:
     """Observations would be counted in a wrong bucket."""
     assert list(buckets) == sorted(set(buckets))
+
+
+def test_a_thousand_are_counted_together() -> None:
+    """With a thousand feeds each scrape would be megabytes, and take a second."""
+    registry = CollectorRegistry()
+    delay = Histogram("delay_seconds", "A delay", ["feed", "line"], LATENCY, registry)
+    children = [delay.labels(f"f{at}", "l") for at in range(1000)]
+    for child in children:
+        child.observe(0.5)
+    counts = [line for line in exposition(registry) if line.startswith("delay_seconds_count")]
+    assert len(counts) == MOST + 1
+    assert counts[-1] == 'delay_seconds_count{feed="*",line="*"} 950.0'
+    assert [child.shared for child in children] == [False] * MOST + [True] * (1000 - MOST)
+    assert delay.labels("f7", "l") is children[7]

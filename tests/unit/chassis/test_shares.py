@@ -133,6 +133,26 @@ async def test_two_replicas_share(start: Start) -> None:
     assert one.ended == other.active
 
 
+async def test_each_kind_is_shared_by_itself(start: Start) -> None:
+    """One replica would get all the pieces that are much work, the other all the small ones."""
+    pieces = [f"{kind}{at}" for kind in ("large", "small") for at in range(4)]
+    kind = {"kind": lambda piece: piece[:5]}
+    replicas = [await start("a", *pieces, **kind)]
+    await eventually(lambda: len(replicas[0].active) == 8, "the first has all")
+    replicas.append(await start("b", *pieces, **kind))
+
+    def even() -> bool:
+        counts = [
+            sorted(piece[:5] for piece in replica.active) == ["large"] * 2 + ["small"] * 2
+            for replica in replicas
+        ]
+        return all(counts)
+
+    await eventually(even, "each has half of each kind")
+    await replicas[0].die()
+    await eventually(lambda: replicas[1].active == sorted(pieces), "the second has all")
+
+
 async def test_a_third_stands_by(start: Start) -> None:
     """A replica too many would take work away from those that have it."""
     replicas = [await start(name, "x", "y") for name in "abc"]

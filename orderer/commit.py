@@ -78,6 +78,8 @@ class Target:
     """What is known of each feed's ledger."""
     sequences: dict[tuple[str, str], Names] = field(default_factory=dict)
     """What is called after each sequence."""
+    serials: dict[str, int] = field(default_factory=dict)
+    """How many messages came out of each feed, as it was written last."""
 
     def __post_init__(self) -> None:
         """Make the names that every commit needs."""
@@ -113,7 +115,8 @@ class Names(NamedTuple):
     """In `ordered`, before ids."""
     first: bytes
     begun: bytes
-    """In `order`."""
+    serial: bytes
+    """In `order`; the last is its feed's."""
     keys: tuple[str, str]
     """Its feed's ledger and fingerprints."""
 
@@ -127,6 +130,7 @@ class Names(NamedTuple):
             keys.within(lane, feed, key)[1:],
             keys.of(lane, feed, keys.ORDER_FIRST, key),
             keys.of(lane, feed, keys.ORDER_BEGUN, key),
+            keys.of(lane, feed, keys.ORDER_SERIAL),
             (keys.gaps(lane, feed), keys.prints(lane, feed)),
         )
 
@@ -138,6 +142,8 @@ class Step(NamedTuple):
     command: Command
     standings: dict[str, bytes]
     """Where the sequences that it moves stand then."""
+    serials: dict[str, int]
+    """How many messages have come out of their feeds."""
     rows: list[tuple[str, gaps.Row]]
 
 
@@ -259,6 +265,7 @@ def _step(
     saved = _saved_of_lane(lane, before, after)
     moved: list[Any] = []
     standings: dict[str, bytes] = {}
+    serials: dict[str, int] = {}
     runs: list[Any] = []
     ledger: list[Any] = []
     rows: list[tuple[str, gaps.Row]] = []
@@ -271,7 +278,9 @@ def _step(
         standings[names.named] = stand = standing.pack(stands.epoch, stands.next, stands.serial)
         moved += (names.named, written or b"", stand)
         saved += _saved(names, None if written is None else stood, stands)
-        own = stood.serial
+        own = serials.get(names.feed)
+        if own is None:
+            own = target.serials.get(names.feed, 0)
         fresh: list[gaps.Row] = []
         for item in outputs:
             if isinstance(item, Run):
@@ -288,6 +297,7 @@ def _step(
                 runs += (at, entry, oldest, own_id, len(kept), *kept, len(values), *values)
             elif isinstance(item, Gap):
                 fresh.append(_row(names.key, item, now))
+        serials[names.feed] = own
         if fresh or amended:
             known = target.known(names.feed)
             fresh += (_row(names.key, gap, known.closed(names.key, gap, now)) for gap in amended)
@@ -295,12 +305,15 @@ def _step(
                 values = gaps.pack(row)
                 ledger += (at, known.entry(row), len(values), *values)
                 rows.append((names.feed, row))
+    for feed in feeds:
+        if feed != lane and serials[feed] != target.serials.get(feed):
+            saved += (target.names(feed, "").serial, serials[feed])
     name = f"{lease}#{next(_SERIALS)}"
     arguments = [
         lease, target.incarnation, target.last, name, target.raw, after.raw, gaps.LENGTH,
         len(changes), *moved, len(saved), *saved, entries, *runs, len(rows), *ledger,
     ]  # fmt: skip
-    return Step(name, _COMMIT(keys=named, args=arguments), standings, rows)
+    return Step(name, _COMMIT(keys=named, args=arguments), standings, serials, rows)
 
 
 def _saved_of_lane(lane: str, before: Mark, after: Mark) -> list[Any]:

@@ -326,6 +326,11 @@ class Feed:
     # Looking in -----------------------------------------------------------------------------
 
     @property
+    def dated(self) -> bool:
+        """Whether older messages of an epoch may be read again, until that is settled."""
+        return bool(self._dated)
+
+    @property
     def full(self) -> bool:
         """Whether reading should pause until an operator decides."""
         return self.timeout.never and (

@@ -86,6 +86,10 @@ class Lane:
         self._replaying = True
         self._stirred: dict[str, Feed] = {}
         """Feeds that have had a part since the last commit."""
+        self._unsettled: dict[str, Feed] = {}
+        """Feeds that have had one since the last checkpoint, or are to be looked at then."""
+        self._touched: dict[str, Feed] = {}
+        """Feeds that have had one since they were last told of."""
         self._holding: dict[str, Feed] = {}
         """Feeds that hold frames back."""
         self._rejecting: dict[str, Feed] = {}
@@ -123,12 +127,16 @@ class Lane:
     def touch(self, name: str) -> Feed:
         """Get a feed to do something with it; it may be new."""
         feed = self.feeds.get(name) or self._begin(name, {}, ())
-        self._stirred[name] = feed
+        self._stir(feed)
         return feed
+
+    def _stir(self, feed: Feed) -> None:
+        self._stirred[feed.name] = self._unsettled[feed.name] = self._touched[feed.name] = feed
 
     def _begin(self, name: str, states: Mapping[str, State], lines: Sequence[str]) -> Feed:
         epoch = self.committed.floor
         feed = self.feeds[name] = Feed(name, states, lines, self._options(name), epoch)
+        self._unsettled[name] = self._touched[name] = feed
         return feed
 
     def _note(self, feed: Feed) -> None:
@@ -149,7 +157,7 @@ class Lane:
         """Settle what keeps too much of the input from being trimmed, the oldest first."""
         while self._checkpoint.unsettled > self._room and (feed := self._checkpoint.keeper):
             relieved = feed.relieve()
-            self._stirred[feed.name] = feed
+            self._stir(feed)
             self._note(feed)
             if not relieved:
                 break
@@ -165,7 +173,10 @@ class Lane:
         before, settled = self.committed, self._checkpoint.entry
         stirred, self._stirred = self._stirred, {}
         moves, lines = list[Move](), before.lines
-        for name, feed in (self.feeds if checkpoint else stirred).items():
+        if checkpoint:
+            stirred = self._unsettled
+            self._unsettled = {name: feed for name, feed in stirred.items() if feed.dated}
+        for name, feed in stirred.items():
             moves += feed.moves(settled, checkpoint=checkpoint)
             self._note(feed)
             if (names := feed.lines.names) != lines.get(name, EMPTY):
@@ -189,6 +200,11 @@ class Lane:
         return found
 
     # Looking in -----------------------------------------------------------------------------
+
+    def told(self) -> dict[str, Feed]:
+        """List the feeds of which there is something new to tell: they had a part, or hold back."""
+        told, self._touched = self._touched | self._holding, {}
+        return told
 
     @property
     def full(self) -> bool:

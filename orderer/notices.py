@@ -72,6 +72,11 @@ class Notices:
             )  # fmt: skip
         return seconds
 
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to log."""
+        return bool(self._gaps or self._reasons)
+
     def tell(self, now: float, *, all: bool = False) -> None:
         """Log what is due, or `all` there is."""
         if self._gaps and (all or now - self._gaps_told >= GAPS_EVERY):

@@ -207,12 +207,12 @@ async def _status(link: Link, feeds: Mapping[str, str]) -> str:
 async def _describe(link: Link, lane: str, feed: str) -> str:
     """Describe one feed for a person."""
     raw = keys.raw(lane)
-    seen, stands, told, holder, newest, waiting = checked(
+    seen, stands, (told, told_at), holder, newest, waiting = checked(
         await link.send_all(
             [
                 ("HGET", keys.order(lane), keys.ORDER_SEEN),
                 ("HGET", keys.next(lane), feed),
-                ("HGET", keys.status(lane), feed),
+                ("HMGET", keys.status(lane), feed, keys.STATUS_TIME),
                 ("GET", lease_key(lane, keys.ORDERER)),
                 ("XREVRANGE", raw, "+", "-", "COUNT", 1),
                 ("XLEN", raw),
@@ -252,8 +252,8 @@ async def _describe(link: Link, lane: str, feed: str) -> str:
         ids = f"{first} … {last} ({last - first + 1} ids)" if last > first else f"{first}"
         whose = f"{gap['key']} " if "key" in gap else ""
         lines.append(f"    {whose}{ids}, open for {gap['age']:.1f} s")
-    if "time" in status:
-        lines.append(f"  (as of {max(0.0, clock.wall() - status['time'] / 1e6):.1f} s ago)")
+    if told_at:
+        lines.append(f"  (as of {max(0.0, clock.wall() - int(told_at) / 1e6):.1f} s ago)")
     return "\n".join(lines)
 
 

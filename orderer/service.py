@@ -48,4 +48,5 @@ def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
         find=find,
         name=lambda lane: (lane, keys.ORDERER),
         do=worker.order,
+        kind=lanes.shared,
     )

@@ -12,7 +12,7 @@ import orjson
 from chassis import clock
 from chassis.redis import Command, Link, Script, checked, pairs, transient
 from chassis.redis import Entry as Found
-from relay import gaps, keys, ordered, prints, rejected, standing
+from relay import gaps, keys, ordered, prints, reading, rejected, standing
 from relay.entry import START, position
 from relay.messages import Reject
 from relay.reading import ReadSize
@@ -39,16 +39,6 @@ LEDGER_ROWS = 10_000
 
 ALONE = (None, "forbidden")
 """What Redis says of one lane's keys: nobody else has to wait for that to be mended."""
-
-
-def counts(sizes: Mapping[str, ReadSize]) -> dict[str, int]:
-    """Tell how many entries to ask of each lane when they are read together.
-
-    All may turn from small entries to the largest at once; then, too, one reply must fit into
-    memory, however many lanes there are.
-    """
-    share = max(1, ReadSize.MOST // len(sizes))
-    return {lane: min(size.entries, share) for lane, size in sizes.items()}
 
 
 class Verdict(StrEnum):
@@ -113,6 +103,9 @@ class Store:
             self._begin(int(fields.get(keys.ORDER_GENERATION, 0))),
             int(fields[keys.ORDER_FLOOR]),
         )
+        target.serials = {
+            feed: sum(state.serial for state in states.values()) for feed, states in feeds.items()
+        }
         self._targets[lane] = target
         return LaneState(mark, feeds)
 
@@ -198,7 +191,7 @@ class Store:
 
             def take(entry: bytes, values: list[bytes]) -> prints.Stretch:
                 span = ordered.span(entry, values)
-                key, taken = span.of.decode(), prints.take(ordered.messages(values))
+                key, taken = span.key.decode(), prints.take(ordered.messages(values))
                 return prints.Stretch(key, span.epoch, span.first, taken)
 
             kept = await self._backwards(keys.ordered(lane), least, take)
@@ -239,33 +232,17 @@ class Store:
     async def read(
         self, cursors: Mapping[str, bytes], sizes: Mapping[str, ReadSize], *, block: bool = True
     ) -> dict[str, list[Entry]]:
-        """Read the next entries of lanes behind their cursors, as many as `counts` says.
+        """Read the next entries of lanes behind their cursors, as many as `reading.counts` says.
 
         With `block`, wait a moment for some.
         """
         names = {keys.raw(lane): lane for lane in cursors}
-        entries = counts({lane: sizes[lane] for lane in cursors})
-        least = min(entries.values())
-        found = await self._link.read(
-            {keys.raw(lane): cursor for lane, cursor in cursors.items()}, count=least, block=block
+        found = await reading.read(
+            self._link,
+            {stream: cursors[lane] for stream, lane in names.items()},
+            {stream: sizes[lane] for stream, lane in names.items()},
+            block=block,
         )
-        # One count holds for all streams of a read; of whom more fits, more is asked for.
-        more = {
-            stream: entries[names[stream]] - least
-            for stream, came in found.items()
-            if len(came) == least < entries[names[stream]]
-        }
-        replies = await self._link.send_all(
-            [
-                ("XRANGE", stream, b"(" + found[stream][-1][0], "+", "COUNT", count)
-                for stream, count in more.items()
-            ]
-        )
-        for stream, reply in zip(more, replies, strict=True):
-            if not isinstance(reply, Exception):
-                found[stream] += reply
-        for stream, came in found.items():
-            sizes[names[stream]].learn(came)
         return {
             names[stream]: [lanes.entry(names[stream], id, values) for id, values in came]
             for stream, came in found.items()
@@ -293,6 +270,7 @@ class Store:
                 target, step = self._targets[lane], calls[lane]
                 target.last = step.name
                 target.standings.update(step.standings)
+                target.serials.update(step.serials)
                 if step.rows:
                     await self._remember(target, step.rows, reply[1:])
         return verdicts
@@ -390,11 +368,8 @@ class Store:
         now = clock.wall_us()
         commands: list[Command] = []
         for lane, feeds in statuses.items():
-            words = [
-                word
-                for feed, status in feeds.items()
-                for word in (feed, orjson.dumps({"time": now, **status}))
-            ]
-            if words:
-                commands.append(("HSET", keys.status(lane), *words))
+            words: list[Any] = [keys.STATUS_TIME, now]
+            for feed, status in feeds.items():
+                words += (feed, orjson.dumps(status))
+            commands.append(("HSET", keys.status(lane), *words))
         checked(await self._link.send_all(commands))

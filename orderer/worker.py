@@ -14,7 +14,7 @@ from chassis.redis import Link, ResponseError, Unavailable
 from chassis.tasks import until
 from relay.allowance import Allowance
 from relay.entry import position
-from relay.reading import ReadSize
+from relay.reading import ReadSize, counts, gather
 
 from .feed import Feed
 from .lane import Entry, Lane
@@ -23,7 +23,7 @@ from .notices import Notices, keyed
 from .reorder.outputs import Epoch, Gap
 from .sequence import Move
 from .settings import CAPACITY_BYTES, Settings
-from .store import READ_MESSAGES, Store, Verdict, counts
+from .store import READ_MESSAGES, Store, Verdict
 
 SAVE_EVERY = 0.5
 """Seconds between commits of checkpoints with which nothing comes out."""
@@ -73,6 +73,12 @@ class _Work:
         """Whether more was waiting in the input when it was last read."""
         self._log = log
         self._feeds: dict[str, _Feed] = {}
+        self._pending: dict[str, Notices] = {}
+        """Of feeds of which something is to be logged."""
+
+    def noted(self, name: str) -> None:
+        """Note that something is to be logged of a feed."""
+        self._pending[name] = self.feed(name).notices
 
     def feed(self, name: str) -> _Feed:
         """Get what is told of a feed."""
@@ -82,8 +88,8 @@ class _Work:
         return feed
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Tell what is in memory of each feed, also to the metrics."""
-        return {name: self._status(name, feed) for name, feed in self.lane.feeds.items()}
+        """Tell what is in memory of each feed that has changed, also to the metrics."""
+        return {name: self._status(name, feed) for name, feed in self.lane.told().items()}
 
     def _status(self, name: str, feed: Feed) -> dict[str, Any]:
         told = self.feed(name)
@@ -101,7 +107,7 @@ class _Work:
             "lines": lines,
             "since": self.since,
             "useless": round(useless),
-            "delay": told.metrics.delay.counts,
+            "delay": [] if told.metrics.delay.shared else told.metrics.delay.counts,
         }
 
     def _lag(self) -> float:
@@ -110,8 +116,10 @@ class _Work:
     def tell(self, *, all: bool = False) -> None:
         """Log what is due, or all there is."""
         now = clock.monotonic()
-        for feed in self._feeds.values():
-            feed.notices.tell(now, all=all)
+        for name, notices in list(self._pending.items()):
+            notices.tell(now, all=all)
+            if not notices.pending:
+                del self._pending[name]
 
     def idle(self) -> None:
         """Show that this instance no longer orders the lane."""
@@ -135,6 +143,8 @@ class Worker:
         self._reading: asyncio.Timeout | None = None
         """Ends the read that is under way, when something has changed."""
         self._looked = self._saved = 0.0
+        self._came = 0
+        """In how many lanes something came in this turn."""
 
     @property
     def feeds(self) -> list[str]:
@@ -185,9 +195,12 @@ class Worker:
         while self._joining:
             await self._take_up(self._joining[0])
             self._joining.pop(0)
+        self._came = 0
         await self._read()
         await self._commit()
         await self._keep_house()
+        if pause := gather(self._came):
+            await until(self._changed, pause)
 
     async def _take_up(self, work: _Work) -> None:
         """Resume a lane from its checkpoint."""
@@ -259,6 +272,7 @@ class Worker:
             self._link.note(error)
             await asyncio.sleep(AWAY)
             return
+        self._came = len(found)
         for work in reading:
             entries = found.get(work.name, ())
             work.behind = len(entries) >= asked[work.name]
@@ -297,17 +311,17 @@ class Worker:
             work = self._working[name]
             if verdict is Verdict.DONE:
                 for move in commits[name].moves:
-                    feed = work.feed(move.feed)
-                    feed.metrics.observe(move.outputs, took)
-                    self._tell(move, feed.notices)
+                    work.feed(move.feed).metrics.observe(move.outputs, took)
+                    self._tell(move, work)
             else:
                 self._refused(work, verdict)
 
-    def _tell(self, move: Move, notices: Notices) -> None:
+    def _tell(self, move: Move, work: _Work) -> None:
         """Log what somebody may want to know of."""
         for item in move.outputs:
             if isinstance(item, Gap):
-                notices.gap(item, move.key)
+                work.feed(move.feed).notices.gap(item, move.key)
+                work.noted(move.feed)
             elif isinstance(item, Epoch):
                 self._log.warning(
                     "the feed numbers anew", feed=move.feed, epoch=item.epoch, **keyed(move.key)
@@ -354,6 +368,7 @@ class Worker:
             feed = work.feed(name)
             feed.metrics.reject(rejects.reasons)
             feed.notices.rejected(rejects)
+            work.noted(name)
             if rejects.kept:
                 await self._link.attempt(partial(self._store.park, work.name, name, rejects.kept))
 

@@ -177,6 +177,35 @@ def test_many_feeds_go_out_together() -> None:
     assert values[2:5] == [keys.SEQ, b"1:2", "f7:1"]
 
 
+def test_messages_of_each_feed_are_counted() -> None:
+    """How many wait for an endpoint, and whether one is missing, could not be told."""
+    target = Target("+1", "lease:{+1}:orderer", b"inc", "", 1000)
+    target.serials["a"] = 7
+    first, second = (
+        Commit(
+            "+1",
+            [
+                Move("a", "k", [run(1, 2)], (), State(1, 1, 1), State(1, 3, 1, serial=2)),
+                Move("a", "l", [run(5, 1)], (), State(1, 5, 5), State(1, 6, 5, serial=1)),
+                Move("b", "", [run(1, 4)], (), State(1, 1, 1), State(1, 5, 1, serial=4)),
+            ],
+            Mark(serial=serial),
+            Mark(serial=serial + 7),
+        )
+        for serial in (70, 77)
+    )
+    (step,) = steps(first, target, LEASE, 9)
+    words = list(step.command)
+    assert step.serials == {"a": 10, "b": 4}
+    assert [words[words.index(b"serial:" + feed) + 1] for feed in (b"a", b"b")] == [10, 4]
+    counted = [words[at + 1] for at, word in enumerate(words) if word == keys.SEQ]
+    assert counted == [b"1:9", b"1:10", b"1:4"]
+    target.serials.update(step.serials)
+    target.last = step.name
+    (step,) = steps(second, target, LEASE, 9)
+    assert step.serials == {"a": 13, "b": 8}
+
+
 def test_the_ledger_row_of_a_gap_is_renewed() -> None:
     """A late frame would add a second row for its gap, with another time."""
     target = Target("f", "lease:{f}:orderer", b"inc", "", 1000)

@@ -26,12 +26,10 @@ class Backlog:
         """Frames in order that the slowest sink has not confirmed."""
         self.unchecked = 0
         """Frames written since `seen()` was last told."""
-        self.unchecked_bytes = 0
-        """Their bytes."""
-        self.stored = 0
-        """Bytes that Redis needs for the feed, the messages that have gone out included."""
         self.beats = 0
         """Signs of life written since the orderer has last read on."""
+        self.latest = (0, 0)
+        """The last entry with frames of this line."""
         self._seen = (0, 0)
         self._entries: deque[tuple[tuple[int, int], int]] = deque()
 
@@ -45,13 +43,13 @@ class Backlog:
         """The first entry that the orderer has not read."""
         return b"%d-%d" % self._entries[0][0] if self._entries else None
 
-    def wrote(self, entry: bytes, frames: int, size: int = 0) -> None:
-        """Count a batch of so many bytes that was written as `entry`, the next id each time."""
+    def wrote(self, entry: bytes, frames: int) -> None:
+        """Count a batch that was written in `entry`, the same or a later one each time."""
         if frames:
-            self._entries.append((position(entry), frames))
+            self.latest = position(entry)
+            self._entries.append((self.latest, frames))
         self.frames += frames
         self.unchecked += frames
-        self.unchecked_bytes += size
 
     def seen(self, entry: bytes) -> None:
         """Forget the batches up to and including `entry`, the last that the orderer has read."""
@@ -61,7 +59,7 @@ class Backlog:
         entries = self._entries
         while entries and entries[0][0] <= upto:
             self.frames -= entries.popleft()[1]
-        self.unchecked = self.unchecked_bytes = 0
+        self.unchecked = 0
 
     def lost(self, first: bytes | None) -> None:
         """Forget the batches before `first`, the first that `raw` still has; None: it has none."""

@@ -3,7 +3,7 @@
 Gaps are timed by it (see `orderer.clock`), so it must never count time in which what the feed sent
 could not be written down in its place: it counts, between two entries, no more than the pause
 after which a sign of life was due. A process that was stopped, overslept or waited for Redis counts
-that much and no more.
+that much and no more. Where nobody needs a sign, none is written, and time is counted all the same.
 """
 
 from __future__ import annotations
@@ -43,6 +43,14 @@ class Listening:
             self._heard = now
         self._pause = min(LATEST, max(SOON, (now - self._heard) / SHARE))
         return self._listened
+
+    def pass_by(self, now: float) -> None:
+        """Count up to `now` as if a sign of life were written: nobody needs one."""
+        self.entry(now, frames=False)
+
+    def silence(self, now: float) -> float:
+        """Tell for how many seconds no frame has come."""
+        return now - self._heard
 
     def take_back(self) -> None:
         """Do not count what the last entry has, for it was not written."""

@@ -10,11 +10,12 @@ from chassis import logs, ops
 from chassis.lease import Lease, instance_name
 from chassis.redis import Link
 from chassis.shares import Shares
-from relay import keys
-from relay.allowance import Allowance
+from chassis.tasks import first
+from relay import keys, lanes
 from relay.feedfile import Feed
 from relay.feeds import Peer
 
+from .lane import Lane, Lanes
 from .line import Line
 from .lines import Lines, Piece
 from .settings import Settings
@@ -25,18 +26,15 @@ log = logs.get("ingestor")
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Write down the lines that this replica gets, until `stop`."""
     link = Link(settings.redis_url, log, timeout=0.3 * settings.lease_ttl, stop=stop)
-    allowance = Allowance(link, log)
+    ours = Lanes(link, settings.backlog, log)
 
-    def line(peer: Peer, words: Feed | None) -> Line:
-        return Line(link, peer, settings, allowance, log, words)
+    def make(peer: Peer, lane: Lane, words: Feed | None) -> Line:
+        return Line(peer, lane, settings, log, words)
 
-    lines = Lines(settings.lines, settings.feeds, line, log)
+    lines = Lines(settings.lines, settings.feeds, settings.own_lanes, ours, make, log)
 
-    async def find() -> list[Piece]:
-        return lines.pieces
-
-    async def receive(piece: Piece, _lease: Lease, stopped: asyncio.Event) -> None:
-        await lines[piece].run(stopped)
+    async def read(piece: Piece, _lease: Lease, stopped: asyncio.Event) -> None:
+        await lines.read(piece, stopped)
 
     # Two ingestors on one line for a moment do no harm, a dropped connection may: so a lease
     # that ran out while Redis was away is simply taken again.
@@ -46,24 +44,18 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         instance_name(),
         settings.lease_ttl,
         log,
-        find=find,
-        name=lambda piece: (piece.peer.feed, keys.line_role(piece.peer.name)),
-        do=receive,
+        find=lines.find,
+        name=lambda piece: (piece.lane, keys.lines_role(piece.number)),
+        do=read,
         keep=True,
+        kind=lambda piece: lanes.shared(piece.lane),
     )
 
     def readiness() -> dict[str, Any]:
-        return {
-            "ready": link.up,
-            "redis": link.up,
-            "lines": {
-                f"{piece.peer.feed}={piece.peer.name}": lines[piece].state
-                for piece in shares.active
-            },
-        }
+        return {"ready": link.up, "redis": link.up, "lines": lines.states}
 
     if settings.feeds.name:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lines.reload)
     async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
-        await shares.run(stop)
+        await first(shares.run(stop), ours.watch(), lines.go_round())
     await link.close()

@@ -45,9 +45,10 @@ class Target(NamedTuple):
 class Talk:
     """The conversation of one line over all its connections."""
 
-    def __init__(self, link: Link, words: Feed) -> None:
+    def __init__(self, link: Link, lane: str, words: Feed) -> None:
         self.words = words
         self._link = link
+        self._lane = lane
         self._conversation = Conversation(words)
         self._pauses = Pauses()
 
@@ -72,8 +73,7 @@ class Talk:
 
     async def _learn_settled(self) -> None:
         """Learn up to which id everything is settled."""
-        name = self.words.name
-        stand = await self._link.send("HGET", keys.next(name), name)
+        stand = await self._link.send("HGET", keys.next(self._lane), self.words.name)
         following = standing.unpack(stand).next if stand else None
         if following:
             self._conversation.settled = {"": following - 1}

@@ -1,7 +1,6 @@
-"""A line's one pen: its batches, the changes of its connection, its signs of life, in order.
+"""What a line writes: its batches, the changes of its connection, its signs of life, in order.
 
-Whoever holds it writes one thing after the other, so an entry's place in `raw` is its place in
-what happened.
+It writes one thing after the other, so a part's place in `raw` is its place in what happened.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from chassis import clock
-from chassis.redis import Link
 from relay import keys, raw
 from relay.feeds import Peer
 from relay.frames.reader import LARGEST_FRAME
@@ -17,25 +15,29 @@ from relay.messages import Reject
 from relay.rejected import park
 
 from .backlog import Backlog
+from .lane import Lane
 from .listening import Listening
 from .metrics import LineMetrics
 
 UNREAD = 1000
 """Signs of life that may lie in `raw` unread: where nobody reads, nobody needs more."""
 
+RECENT = 2.0
+"""Seconds after a frame in which signs of life are written until it shows whether the feed holds
+frames back. If the orderer is later than that, it learns later how much time has gone by."""
+
 
 class Writer:
-    """The pen of one line; all but `alive` are written however long Redis takes."""
+    """The hand of one line; all but `alive` are written however long Redis takes."""
 
     def __init__(
-        self, link: Link, peer: Peer, backlog: Backlog, metrics: LineMetrics,
+        self, lane: Lane, peer: Peer, backlog: Backlog, metrics: LineMetrics,
         largest: int = LARGEST_FRAME,
     ) -> None:  # fmt: skip
         """Prepare to write what `peer` sends; frames above `largest` bytes are rejected."""
         self._largest = largest
-        self._link = link
+        self._lane = lane
         self._peer = peer
-        self._raw = keys.raw(peer.feed)
         self._backlog = backlog
         self._metrics = metrics
         self._connection = ""
@@ -45,6 +47,20 @@ class Writer:
     def due(self) -> float:
         """When a sign of life is due, on the monotonic clock; inf: not at all."""
         return self._listening.due
+
+    def needed(self, now: float) -> bool:
+        """Tell whether signs of life are needed: time matters to feeds that hold frames back only.
+
+        Without frames none can come to be held back, so it is enough to know how it was when the
+        last ones had been read.
+        """
+        lane, latest = self._lane, self._backlog.latest
+        unknown = not lane.has_read(latest) and self._listening.silence(now) < RECENT
+        return unknown or lane.waits_for_time(self._peer.feed, now)
+
+    def pass_by(self, now: float) -> None:
+        """Count the time in which nothing came, where nobody needs a sign of life."""
+        self._listening.pass_by(now)
 
     async def connected(self) -> None:
         """Write that a connection stands, a new one."""
@@ -69,7 +85,9 @@ class Writer:
     async def alive(self) -> None:
         """Write that nothing comes, if Redis takes it at once; the next one comes soon enough."""
         values = self._pack_change(keys.ALIVE)
-        if self._backlog.beats < UNREAD and await self._link.attempt(lambda: self._add(values)):
+        if self._backlog.beats < UNREAD and await self._lane.pen.attempt(
+            self._peer.feed, values, self._metrics.write.observe
+        ):
             self._backlog.beats += 1
         else:
             self._listening.take_back()
@@ -100,21 +118,17 @@ class Writer:
         )  # fmt: skip
 
     async def _append(self, values: list[Any], frames: int, size: int = 0) -> None:
-        """Add an entry to `raw`. A lost reply may write it twice: the orderer drops repeats."""
-        entry = await self._link.patiently(lambda: self._add(values))
-        self._backlog.wrote(entry, frames, size)
-
-    async def _add(self, values: list[Any]) -> bytes:
-        began = clock.monotonic()
-        entry: bytes = await self._link.send("XADD", self._raw, "*", *values)
-        self._metrics.write.observe(clock.monotonic() - began)
-        return entry
+        """Add a part to `raw`."""
+        entry = await self._lane.pen.write(
+            self._peer.feed, values, frames, size, self._metrics.write.observe
+        )
+        self._backlog.wrote(entry, frames)
 
     async def _without_oversized(self, frames: list[bytes]) -> list[bytes]:
         """Park the frames that are too large; returns the others."""
         large = [frame for frame in frames if len(frame) > self._largest]
         self._metrics.oversized.inc(len(large))
         rejects = [Reject("oversized", self._peer.name, frame) for frame in large]
-        feed = self._peer.feed
-        await self._link.patiently(lambda: park(self._link, feed, feed, rejects))
+        link, lane, feed = self._lane.link, self._lane.name, self._peer.feed
+        await link.patiently(lambda: park(link, lane, feed, rejects))
         return [frame for frame in frames if len(frame) <= self._largest]

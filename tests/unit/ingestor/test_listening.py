@@ -97,3 +97,27 @@ def test_never_more_than_has_passed(seed: int) -> None:
                 assert last <= listened <= now + 1e-9
                 last = listened
                 assert listening.due > now
+
+
+def test_time_goes_on_where_no_sign_is_needed() -> None:
+    """A gap would be waited for anew from when somebody first asks for signs of life."""
+    told, untold = Listening(0.0), Listening(0.0)
+    for listening in (told, untold):
+        listening.entry(0.0, frames=True)
+    for quarter in range(1, 200):
+        told.entry(quarter / 4, frames=False)
+        untold.pass_by(quarter / 4)
+    assert untold.entry(50.0, frames=False) == told.entry(50.0, frames=False)
+    assert untold.silence(50.0) == 50.0
+
+
+@pytest.mark.parametrize("stall", [5.0, 3600.0])
+def test_a_stall_without_signs_counts_no_more(stall: float) -> None:
+    """What came while the process was stopped would be written after its gap was given up."""
+    listening = Listening(0.0)
+    listening.entry(0.0, frames=True)
+    for quarter in range(1, 41):
+        listening.pass_by(quarter / 4)
+    before = listening.entry(10.0, frames=False)
+    listening.pass_by(10.0 + stall)
+    assert listening.entry(10.0 + stall, frames=True) <= before + LATEST

@@ -8,23 +8,26 @@ from relay import ordered
 from relay.ordered import Entry, Span
 
 
-def fitting(entries: list[Entry], written: dict[bytes, Span]) -> list[Span]:
+def fitting(
+    entries: list[Entry], written: dict[bytes, Span], *, shared: bool = False
+) -> list[Span]:
     """Take the entries that may follow on one connection: higher ids of the same numberings.
 
-    `written` has what went out last of each sequence. Where each key has an order of its own, a
+    All are one feed's, of a lane that may be `shared`. `written` has what went out last of each
+    sequence. Where each key has an order of its own, a
     new numbering of one is nothing that the others must know of.
     """
     spans: list[Span] = []
     last = dict(written)
     for entry, values in entries:
-        span = ordered.span(entry, values)
-        before = last.get(span.of)
+        span = ordered.span(entry, values, shared=shared)
+        before = last.get(span.key)
         if before is not None:
             same = span.epoch == before.epoch
-            if span.first <= before.last if same else not span.of:
+            if span.first <= before.last if same else not span.key:
                 break
         spans.append(span)
-        last[span.of] = span
+        last[span.key] = span
     return spans
 
 

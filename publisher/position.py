@@ -1,95 +1,84 @@
-"""A sink's confirmed position in `ordered`, as Redis keeps it."""
+"""How far a sink is, and where its feed's output ends. Pure."""
 
 from __future__ import annotations
 
-import math
-from importlib import resources
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from chassis.lease import Lease
-from chassis.redis import Link, Script, pairs
-from relay import entry, keys
-from relay.entry import START
-
-_SAVE = Script(resources.files(__package__).joinpath("save.lua").read_text())
-
-
-class Superseded(Exception):
-    """Another publisher has the sink."""
+from relay import keys, ordered
+from relay.entry import START, position
 
 
 class Position:
-    """Where a sink stands; all methods raise what the link raises."""
+    """Where one sink stands."""
 
-    def __init__(self, link: Link, lane: str, feed: str, sink: str, lease: Lease) -> None:
-        """Describe the position of a feed's `sink`; `load` it before anything else."""
-        self.fence = ""
-        """Value of the lease when it was loaded; under a later one, another may have saved."""
+    def __init__(self, feed: str) -> None:
+        """Begin before the first entry."""
+        self.feed = feed
         self.confirmed = START
-        """The last entry that is confirmed."""
+        """The last entry of the lane up to which all that is the feed's is confirmed."""
         self.serial: int | None = None
         """Serial of the last message that is; None: not known."""
-        self._link = link
-        self._key = keys.sink(lane, feed, sink)
-        self._order = keys.order(lane)
-        self._lease = lease
-        self._incarnation: bytes | None = None
 
-    async def load(self) -> bool:
-        """Read the position; returns False when it belongs to a numbering that Redis lost.
-
-        The position then is before the first entry.
-        """
-        self.fence = self._lease.value
-        stored = pairs(await self._link.send("HGETALL", self._key))
-        self._incarnation, end = await self._current()
-        known = stored.get(keys.SINK_INCARNATION)
-        lost = known is not None and known != self._incarnation
-        lost |= entry.position(stored.get(keys.SINK_POSITION, START)) > end
-        self.confirmed = START if lost else stored.get(keys.SINK_POSITION, START)
+    def load(self, stored: Mapping[bytes, bytes]) -> None:
+        """Take over what was saved."""
+        self.confirmed = stored.get(keys.SINK_POSITION, START)
         serial = stored.get(keys.SINK_SERIAL, b"")
-        self.serial = int(serial) if serial and not lost else None
-        return not lost
+        self.serial = int(serial) if serial else None
 
-    async def lost(self) -> bool:
-        """Tell whether Redis has lost the numbering that this position belongs to.
+    def forget(self) -> None:
+        """Begin before the first entry: what it belongs to is lost."""
+        self.confirmed, self.serial = START, None
 
-        Or the end of it, and goes on with lower ids, since a clock was set back as well.
+
+class Order(NamedTuple):
+    """What an orderer last wrote of a lane."""
+
+    incarnation: bytes | None
+    """Identity of the numbering."""
+    end: bytes | None
+    """The last entry of the output; None: none yet, or an earlier version's."""
+    serials: Mapping[str, int]
+    """How many messages came out of each feed."""
+
+    @staticmethod
+    def fields(lane: str, feeds: Sequence[str]) -> list[bytes]:
+        """List the fields of `order:{lane}` to be read."""
+        return [
+            keys.ORDER_INCARNATION,
+            keys.ORDER_GENERATION,
+            keys.ORDER_SERIAL,
+            *(keys.of(lane, feed, keys.ORDER_SERIAL) for feed in feeds),
+        ]
+
+    @classmethod
+    def read(cls, feeds: Sequence[str], values: Sequence[bytes | None]) -> Order:
+        """Read the values of `fields`."""
+        incarnation, generation, serial, *serials = values
+        end = None
+        if generation is not None and serial is not None:
+            end = ordered.entry_id(int(generation), int(serial)).encode()
+        came = {feed: int(own or 0) for feed, own in zip(feeds, serials, strict=True)}
+        return cls(incarnation, end, came)
+
+    def before(self, confirmed: bytes) -> bool:
+        """Tell whether the output ends before what has been confirmed of it.
+
+        Then Redis went back, and its clock as well: a new turn's ids are lower.
         """
-        confirmed = self.confirmed
-        current, end = await self._current()
-        if self._incarnation is None:
-            self._incarnation = current
-        return current != self._incarnation or entry.position(confirmed) > end
+        return self.end is not None and position(confirmed) > position(self.end)
 
-    async def save(self, confirmed: bytes, serial: int | None) -> None:
-        """Advance to the entry `confirmed`, whose last message has the `serial`.
+    def advance(self, sink: Position, *, shared: bool = False) -> None:
+        """Note that a sink has confirmed all, if so, whatever others have put behind it.
 
-        Raises Superseded if that is another's to do.
+        In a lane that is `shared` no earlier version has put anything that had no serial.
         """
-        if self._incarnation is None:
-            self._incarnation, _ = await self._current()
-        saved = await self._link.send(
-            *_SAVE(
-                keys=[self._lease.key, self._key],
-                args=[
-                    self.fence, confirmed, "" if serial is None else serial,
-                    self._incarnation or "",
-                ],
-            )
-        )  # fmt: skip
-        if not saved:
-            raise Superseded
-        self.confirmed, self.serial = confirmed, serial
-
-    async def forget(self) -> None:
-        """Drop the position, which belongs to a numbering that Redis lost."""
-        await self._link.send("DEL", self._key)
-
-    async def _current(self) -> tuple[bytes | None, tuple[float, float]]:
-        """Read the numbering's identity, and how far the ids of its output go."""
-        incarnation, generation, serial = await self._link.send(
-            "HMGET", self._order, keys.ORDER_INCARNATION, keys.ORDER_GENERATION, keys.ORDER_SERIAL
-        )
-        if generation is None or serial is None:  # an earlier version's, or nothing came out yet
-            return incarnation, (math.inf, math.inf)
-        return incarnation, (int(generation), int(serial))
+        end, serial = self.end, sink.serial
+        if serial is None and shared:
+            serial = 0
+        if (
+            end is not None
+            and serial == self.serials[sink.feed]
+            and position(end) > position(sink.confirmed)
+        ):
+            sink.confirmed = end

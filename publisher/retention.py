@@ -1,4 +1,4 @@
-"""How far behind a sink `ordered` may be trimmed, as marks at distances that are known. Pure."""
+"""How far behind all sinks of a lane `ordered` may be trimmed, as marks that are known. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from relay import ordered
-from relay.entry import START
+from relay.entry import START, position
 from relay.ordered import Entry
 
 MARKS = 64
@@ -23,18 +23,19 @@ class Mark(NamedTuple):
     messages: int
     size: int
     entry: bytes
+    at: tuple[int, int]
+    """The entry's position."""
 
 
 class Retention:
-    """Know the entry behind which more is confirmed than is kept."""
+    """Know the entry behind which all sinks have confirmed more than is kept."""
 
     def __init__(self, retain: int, confirmed: bytes) -> None:
-        """Keep `retain` messages behind what is confirmed: first `confirmed`, then `advance`."""
+        """Keep `retain` messages behind what all have confirmed, which is `confirmed` at first."""
         self._retain = retain
         self._step = max(1, retain // MARKS)
-        self._end = Mark(0, 0, confirmed)
-        self._marks = deque([self._end])
-        self._counted = Mark(0, 0, confirmed)
+        self._marks = deque([Mark(0, 0, confirmed, position(confirmed))])
+        self._counted = self._marks[0]
 
     def count_back(self, entries: Iterable[Entry], kept: float) -> bool:
         """Count entries from the first confirmed one backwards; tells whether to go on.
@@ -45,37 +46,52 @@ class Retention:
         is restarted often would never trim.
         """
         for entry, values in entries:
-            messages, size, _ = self._counted
+            messages, size, *_ = self._counted
             enough = -messages >= self._retain or -size >= kept
-            if enough or self._apart(self._marks[0], self._counted):
-                self._marks.appendleft(Mark(messages, size, entry))
+            mark = Mark(messages, size, entry, position(entry))
+            if enough or self._apart(self._marks[0], mark):
+                self._marks.appendleft(mark)
             if enough:
                 return False
-            self._counted = Mark(
-                messages - ordered.count(values), size - sum(map(len, values)), entry
+            self._counted = mark._replace(
+                messages=messages - ordered.count(values), size=size - sum(map(len, values))
             )
         return True
 
-    def advance(self, confirmed: bytes, messages: int, size: int) -> None:
-        """Note that `confirmed` is the last confirmed entry, so many messages and bytes on."""
-        self._end = Mark(self._end.messages + messages, self._end.size + size, confirmed)
-        if self._apart(self._end, self._marks[-1]):
-            self._marks.append(self._end)
-        self._forget(self._end.messages - self._retain)
+    def note(self, entries: Iterable[Entry]) -> None:
+        """Count entries that were read on from the start; those that came before change nothing."""
+        marks = self._marks
+        messages, size, _, last = marks[-1]
+        for entry, values in entries:
+            at = position(entry)
+            if at <= last:
+                continue
+            messages += ordered.count(values)
+            size += sum(map(len, values))
+            mark, last = Mark(messages, size, entry, at), at
+            if len(marks) > 1 and not self._apart(mark, marks[-2]):
+                marks.pop()  # the last one stands for the end only
+            marks.append(mark)
 
-    def trimmable(self, kept: float) -> bytes | None:
-        """Name the entry before which nothing needs to be kept for this sink, if there is one.
+    def trimmable(self, slowest: bytes, kept: float) -> bytes | None:
+        """Name the entry before which nothing needs to be kept, if there is one.
 
-        No more than `kept` bytes are, whatever the number of messages.
+        All sinks have confirmed what comes up to `slowest`. No more than `kept` bytes are kept
+        behind it, whatever the number of messages.
         """
-        found = None
-        for mark in self._marks:
-            if (
-                mark.messages > self._end.messages - self._retain
-                and mark.size > self._end.size - kept
-            ):
-                break
-            found = mark.entry
+        upto, marks = position(slowest), self._marks
+        end = max((mark for mark in marks if mark.at <= upto), default=None)
+        if end is None:
+            return None
+        enough = [
+            mark
+            for mark in marks
+            if mark.messages <= end.messages - self._retain or mark.size <= end.size - kept
+        ]
+        while len(marks) > 1 and len(enough) > 1:
+            marks.popleft()
+            enough.pop(0)
+        found = enough[-1].entry if enough else START
         return found if found != START else None
 
     def _apart(self, later: Mark, earlier: Mark) -> bool:
@@ -83,8 +99,3 @@ class Retention:
         return (
             later.messages - earlier.messages >= self._step or later.size - earlier.size >= COARSEST
         )
-
-    def _forget(self, before: int) -> None:
-        """Forget the marks that no longer matter."""
-        while len(self._marks) > 1 and self._marks[1].messages <= before:
-            self._marks.popleft()

@@ -1,16 +1,22 @@
 #!lua flags=allow-oom
--- Save a sink's position, unless another publisher has taken the sink over.
+-- Save positions of a lane's sinks, unless another publisher has taken the lane over.
 --
--- KEYS[1]  lease:{lane}:sink:<sink>  string `<fence>:<instance>`
--- KEYS[2]  sink:{lane}...:<sink>     hash: position, serial, incarnation
+-- KEYS[1]  lease:{lane}:publisher  string `<fence>:<instance>`
+-- KEYS[2]  confirmed:{lane}        hash: feed -> how many messages its slowest sink has confirmed
+-- KEYS[3]  sink:{lane}...:<sink>   hash: position, serial, incarnation; and so on
 -- ARGV[1]  the lease's value as this instance took it
--- ARGV[2]  position
--- ARGV[3]  serial of the last message that is confirmed, '' if it is not known
--- ARGV[4]  incarnation, '' if there is none yet
+-- ARGV[2]  incarnation, '' if there is none yet
+-- ARGV[3]  position; then the serial of the last message that is confirmed, '' if it is not known;
+--          for each sink
+-- then     field and value in `confirmed`; for each that has changed
 --
 -- Returns 1, or 0 when fenced. It works when Redis is out of memory, too: what is not known to be
 -- delivered can never be dropped.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[2], 'position', ARGV[2], 'serial', ARGV[3])
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[2], 'incarnation', ARGV[4]) end
+local at = 3
+for i = 3, #KEYS do
+  redis.call('HSET', KEYS[i], 'position', ARGV[at], 'serial', ARGV[at + 1], 'incarnation', ARGV[2])
+  at = at + 2
+end
+if at < #ARGV then redis.call('HSET', KEYS[2], unpack(ARGV, at)) end
 return 1

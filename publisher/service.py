@@ -9,10 +9,14 @@ from chassis import logs, ops, websocket
 from chassis.lease import Lease, instance_name
 from chassis.redis import Link
 from chassis.shares import Shares
+from chassis.tasks import first
 from relay import keys, lanes
 from relay.allowance import Allowance
 from relay.feeds import Peer
 
+from .lane import Lane
+from .reader import Reader
+from .session import CONFIRM_EVERY, PACE
 from .settings import Settings
 from .sink import Dial, Sink
 
@@ -20,22 +24,18 @@ log = logs.get("publisher")
 
 
 class Supply(NamedTuple):
-    """A sink, and the lane that carries its feed."""
+    """A lane, and the sinks of the feeds that it carries."""
 
     lane: str
-    peer: Peer
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """The lane, and the role in it."""
-        return self.lane, keys.sink_role(self.lane, self.peer.feed, self.peer.name)
+    peers: tuple[Peer, ...]
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Supply the sinks that this replica gets, until `stop`."""
     link = Link(settings.redis_url, log, timeout=0.3 * settings.lease_ttl, stop=stop)
     supplied: dict[Peer, Sink] = {}
-    shares = share(link, settings, supplied)
+    reader = Reader(link)
+    shares = share(link, reader, settings, supplied)
 
     def readiness() -> dict[str, Any]:
         return {
@@ -48,32 +48,52 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         }
 
     async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
-        await shares.run(stop)
+        await first(shares.run(stop), reader.run())
     await link.close()
 
 
 def share(
-    link: Link, settings: Settings, supplied: dict[Peer, Sink], *, dial: Dial = websocket.dial
-) -> Shares[Supply]:
-    """Supply this replica's fair share of the sinks; they stand in `supplied` meanwhile."""
+    link: Link, reader: Reader, settings: Settings, supplied: dict[Peer, Sink], *,
+    dial: Dial = websocket.dial,
+) -> Shares[Supply]:  # fmt: skip
+    """Supply this replica's fair share of the lanes; their sinks stand in `supplied` meanwhile."""
     allowance, endpoints = Allowance(link, log), settings.endpoints
+    at_work: dict[Peer, Supply] = {}
+    few = len({peer.feed for peer in endpoints}) <= lanes.Own().first
+    """Whether endpoints are connected before their feed is known."""
 
     async def find() -> list[Supply]:
-        # Until its feed is known, a sink waits at what would be a lane of the feed's own.
         table = await lanes.known(link)
-        return [Supply(table.get(peer.feed, peer.feed), peer) for peer in endpoints]
+        found: dict[str, list[Peer]] = {}
+        for peer in endpoints:
+            lane = table.get(peer.feed)
+            if lane is None and few:
+                lane = peer.feed  # that will be its lane, most likely
+            if lane is not None:
+                found.setdefault(lane, []).append(peer)
+        pieces = [Supply(lane, tuple(peers)) for lane, peers in found.items()]
+        # A feed that became known may be in another lane: no sink is connected twice meanwhile.
+        return [
+            piece for piece in pieces
+            if all(at_work.get(peer, piece) == piece for peer in piece.peers)
+        ]  # fmt: skip
+
+    def pace() -> float:
+        return max(CONFIRM_EVERY, PACE * len(supplied))
 
     async def supply(piece: Supply, lease: Lease, stopped: asyncio.Event) -> None:
-        lane, peer = piece
-        others = [other.name for other in endpoints if other.feed == peer.feed and other != peer]
-        words = endpoints[peer]
-        supplied[peer] = Sink(
-            link, peer, lane, others, lease, settings, allowance, log, words=words, dial=dial
-        )
+        lane = Lane(link, piece.lane, lease, reader, settings.retain, pace, allowance, log)
+        sinks = {
+            peer: Sink(peer, lane, settings, pace, log, words=endpoints[peer], dial=dial)
+            for peer in piece.peers
+        }
+        supplied.update(sinks)
+        at_work.update(dict.fromkeys(sinks, piece))
         try:
-            await supplied[peer].run(stopped)
+            await lane.run(sinks, stopped)
         finally:
-            del supplied[peer]
+            for peer in sinks:
+                del supplied[peer], at_work[peer]
 
     return Shares(
         link,
@@ -82,6 +102,7 @@ def share(
         settings.lease_ttl,
         log,
         find=find,
-        name=lambda piece: piece.place,
+        name=lambda piece: (piece.lane, keys.PUBLISHER),
         do=supply,
+        kind=lambda piece: lanes.shared(piece.lane),
     )

@@ -3,49 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from chassis import clock
-from chassis.lease import Lease
 from chassis.logs import Log
-from chassis.redis import Link
 from chassis.tasks import first, until
-from relay import keys, ordered
+from relay import ordered
 from relay.feeds import Peer
 from relay.ordered import Entry, Span
-from relay.reading import ReadSize
 
+from .asking import Asking, Stuck
 from .contiguity import Contiguity
 from .entries import batches, fitting
+from .lane import Lane
 from .meter import Meter
 from .metrics import SinkMetrics
-from .position import Position
 from .settings import AT_MOST_ONCE, Settings
-from .upkeep import Upkeep
 from .window import Confirmed, Window
 
-READ_MESSAGES = 2000
-"""Messages to read and write at a time, roughly."""
-
 CONFIRM_EVERY = 0.02
-"""Seconds between questions while messages flow; where much is on its way, there is no pause."""
+"""Seconds between questions while messages flow. With many sinks it is `PACE` for each of them."""
+
+PACE = 0.001
 
 DISCARD_EVERY = 0.05
 """Seconds between two times that what an endpoint says is dropped."""
 
-KEEP_ALIVE = 20.0
-"""Seconds between pings while nothing flows."""
-
-LOOK_EVERY = 1.0
-"""Seconds between trimmings and looks at the numbering's identity."""
-
 LAST_CONFIRMATION = 3.0
 """Seconds that a stopping sink waits for the last pong."""
-
-
-class Stuck(Exception):
-    """The endpoint shows no sign of reading."""
 
 
 class Connection(Protocol):
@@ -74,68 +61,77 @@ class Session:
     """Send on one connection, from the sink's position on, and move that with the pongs."""
 
     def __init__(
-        self,
-        connection: Connection,
-        peer: Peer,
-        lane: str,
-        stop: asyncio.Event,
-        *,
-        link: Link,
-        lease: Lease,
-        position: Position,
-        upkeep: Upkeep,
-        meter: Meter,
-        metrics: SinkMetrics,
-        settings: Settings,
-        log: Log,
-    ) -> None:
-        """Prepare to send the messages of the peer's feed until `stop`, while `lease` stands."""
+        self, connection: Connection, peer: Peer, lane: Lane, stop: asyncio.Event, *,
+        pace: Callable[[], float], meter: Meter, metrics: SinkMetrics, settings: Settings, log: Log,
+    ) -> None:  # fmt: skip
+        """Prepare to send the messages of the peer's feed until `stop`, while the lease stands.
+
+        `pace` tells how many seconds to leave between two questions.
+        """
         self._connection = connection
         self._peer = peer
+        self._lane = lane
         self._stop = stop
-        self._link = link
-        self._lease = lease
-        self._position = position
-        self._upkeep = upkeep
+        self._pace = pace
         self._meter = meter
         self._metrics = metrics
         self._log = log
         self._at_most_once = settings.delivery == AT_MOST_ONCE
-        self._ordered = keys.ordered(lane)
+        position = lane.positions[peer]
+        self._tail = lane.stream.tail(peer.feed, position.confirmed)
         self._contiguity = Contiguity(position.serial)
-        self._serials: dict[bytes, int | None] = {}
-        """Of entries that are on their way, the serial of the last message."""
-        self._read_size = ReadSize(READ_MESSAGES)
+        self._on_the_way: dict[bytes, tuple[int | None, int]] = {}
+        """Of entries that are: the serial of the last message, and when the first was received."""
         self._window = Window(settings.stuck_timeout)
         self._ending = ""  # once no more messages are going to be sent: why
-        self._drained = asyncio.Event()  # then, once all are confirmed and that is saved
-        self._moved = asyncio.Event()  # when something is sent or confirmed
-        self._much = asyncio.Event()  # when so much is on its way that to wait would hold it up
-        self._confirmed: Confirmed | None = None
-        self._answered = asyncio.Event()  # when that is what the last question was answered with
-        connection.on_pong = self._on_pong
+        self._moved = asyncio.Event()  # when something is confirmed
+        self._asking = Asking(connection, self._window, pace, self._confirm)
+        connection.on_pong = self._asking.pong
+
+    def wake(self) -> None:
+        """Look again whether to stop."""
+        self._tail.wake()
+
+    @property
+    def waiting_since(self) -> int | None:
+        """When the oldest message was received that is not confirmed, µs; None: not known."""
+        return next((since for _, since in self._on_the_way.values()), self._tail.since)
 
     async def run(self) -> str:
         """Send until told to stop, or until what follows wants another connection; returns which.
 
-        Either way it waits for what was sent to be confirmed. Raises ConnectionClosed, Stuck and
-        what the upkeep and saving a position raise.
+        Either way it waits for what was sent to be confirmed. Raises ConnectionClosed and Stuck.
         """
         try:
             # The first is the session; the others serve it, and end with it or by raising.
-            await first(self._send_and_drain(), self._confirmations(), self._discard())
+            await first(self._send_and_drain(), self._live(), self._discard())
+        finally:
+            self._asking.stop()
+            self._tail.close()
+        return self._ending
+
+    async def _live(self) -> None:
+        """Drop the connection when the endpoint is stuck."""
+        try:
+            await self._asking.stuck
         except Stuck:
             self._connection.abort()
             raise
-        return self._ending
 
     async def _send_and_drain(self) -> None:
         self._ending = await self._messages()
-        self._moved.set()
         if not self._stop.is_set():
-            await first(self._drained.wait(), self._stop.wait())
+            await first(self._drain(), self._stop.wait())
         if self._stop.is_set():
-            await until(self._drained, LAST_CONFIRMATION)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drain(), LAST_CONFIRMATION)
+
+    async def _drain(self) -> None:
+        """Wait until all is confirmed, and that is saved."""
+        while self._window.messages:
+            self._asking.hurry()
+            await self._wait_for_a_move()
+        await self._lane.saved(self._peer)
 
     async def _discard(self) -> None:
         """Drop what the endpoint says, so that its pongs come through.
@@ -155,31 +151,29 @@ class Session:
         A connection of its own is for a new numbering, and for what an older state of Redis
         makes go back.
         """
-        cursor = self._position.confirmed
         written: dict[bytes, Span] = {}
+        shared = self._lane.stream.shared
         while not self._stop.is_set():
-            entries = await self._read(cursor)
-            spans = fitting(entries, written)
+            entries = await self._tail.take()
+            spans = fitting(entries, written, shared=shared)
             for span in spans:
                 if missing := self._contiguity.missing(span):
                     self._sound_the_alarm(span, missing)
             same = entries[: len(spans)]
-            for (entry, _), span in zip(same, spans, strict=True):
-                self._serials[entry] = span.serial
+            for (entry, values), span in zip(same, spans, strict=True):
+                self._on_the_way[entry] = span.serial, ordered.received_at(values)
             for batch in batches(same, self._window.slice):
                 if not await self._room() or not await self._write(batch):
-                    break
-                cursor = batch[-1][0]
-            else:
-                written.update((span.of, span) for span in spans)
-                if len(same) < len(entries):
-                    odd = ordered.span(*entries[len(same)])
-                    if odd.of in written and odd.epoch == written[odd.of].epoch:
-                        self._log.warning(
-                            "Redis went back", sink=self._peer.name,
-                            entry=entries[len(same)][0].decode(),
-                        )  # fmt: skip
-                    return "epoch"
+                    return "stopped"
+            written.update((span.key, span) for span in spans)
+            if len(same) < len(entries):
+                odd = ordered.span(*entries[len(same)], shared=shared)
+                if odd.key in written and odd.epoch == written[odd.key].epoch:
+                    self._log.warning(
+                        "Redis went back", sink=self._peer.name,
+                        entry=entries[len(same)][0].decode(),
+                    )  # fmt: skip
+                return "epoch"
         return "stopped"
 
     def _sound_the_alarm(self, span: Span, missing: int) -> None:
@@ -188,19 +182,6 @@ class Session:
             "messages are gone that were not sent", feed=self._peer.feed, sink=self._peer.name,
             messages=missing, epoch=span.epoch, before=span.first,
         )  # fmt: skip
-
-    async def _read(self, cursor: bytes) -> list[Entry]:
-        """Read the next entries after `cursor`; wait a moment for them."""
-        try:
-            streams = await self._link.read({self._ordered: cursor}, count=self._read_size.entries)
-        except Exception as error:
-            self._link.note(error)
-            await asyncio.sleep(0.1)
-            return []
-        entries = streams.get(self._ordered, [])
-        if entries:
-            self._read_size.learn(entries)
-        return entries
 
     async def _room(self, *, begun: bool = False) -> bool:
         """Wait until less is on its way than the window; returns False to send no more.
@@ -211,13 +192,13 @@ class Session:
             if self._window.full:
                 self._metrics.paused.set(1)
                 await self._wait_for_a_move()
-            elif not self._lease.held:
+            elif not self._lane.lease.held:
                 # It has run out and may be renewed or lost at any moment.
                 await asyncio.sleep(0.05)
             else:
                 break
         self._metrics.paused.set(0)
-        return not self._stop.is_set() or (begun and self._lease.held)
+        return not self._stop.is_set() or (begun and self._lane.lease.held)
 
     async def _write(self, entries: list[Entry]) -> bool:
         """Write entries, slice by slice; returns False to send no more."""
@@ -227,10 +208,10 @@ class Session:
         last, total = entries[-1][0], len(messages)
         size = sum(map(len, messages)) + 8 * total
         if self._at_most_once:
-            fence = self._lease.value
-            await self._save(last, total, size)
+            fence = self._lane.lease.value
+            await self._lane.save(self._peer, last, self._forget(last))
             # If that took long, another may have had the lease, and have sent these.
-            if not await self._room(begun=True) or self._lease.value != fence:
+            if not await self._room(begun=True) or self._lane.lease.value != fence:
                 return False
         at = 0
         while at < total:
@@ -245,10 +226,7 @@ class Session:
                 clock.monotonic(),
             )
             # No drain(): the window bounds what may wait here, and pongs tell whether it moves.
-            self._connection.write(part, ping)
-            self._moved.set()
-            if self._window.filling:
-                self._much.set()
+            self._connection.write(part, self._asking.sending() or ping)
             self._meter.count(len(part))
             self._metrics.unconfirmed.set(self._window.messages)
         self._meter.observe(entries)
@@ -256,61 +234,27 @@ class Session:
 
     # Confirmations in ------------------------------------------------------------------------
 
-    async def _confirmations(self) -> None:
-        """Ping behind what was sent and save what the pongs confirm."""
-        asked = looked = clock.monotonic()
-        while True:
-            if not self._window.messages:
-                if self._ending:
-                    self._drained.set()
-                await self._wait_for_a_move()
-            now = clock.monotonic()
-            if self._window.messages or now - asked >= KEEP_ALIVE:
-                await self._confirm()
-                asked = now
-            if now - looked >= LOOK_EVERY:
-                await self._link.attempt(self._upkeep.look)
-                looked = now
-            self._much.clear()
-            if not self._ending and not self._window.filling:
-                await until(self._much, CONFIRM_EVERY)
-
-    async def _confirm(self) -> None:
-        """Ask, wait for the answer, save what it confirms; raises Stuck when none comes."""
-        self._answered.clear()
-        self._connection.write((), self._window.ask(clock.monotonic()))
-        while not await until(self._answered, self._window.patience(clock.monotonic())):
-            # Pongs on the way extend the patience.
-            if self._window.patience(clock.monotonic()) <= 0:
-                raise Stuck
-        confirmed, self._confirmed = self._confirmed, None
-        if confirmed is None or not confirmed.sent:
-            return
+    def _confirm(self, confirmed: Confirmed) -> None:
+        """Note what a pong confirms, and have that saved."""
         if confirmed.entry and not self._at_most_once:
-            await self._save(confirmed.entry, confirmed.advance, confirmed.size)
+            self._lane.confirm(self._peer, confirmed.entry, self._forget(confirmed.entry))
         now = clock.monotonic()
         for part in confirmed.sent:
             self._metrics.round_trip.observe(now - part.when, part.messages)
             self._metrics.confirmed.inc(part.messages)
         self._metrics.unconfirmed.set(self._window.messages)
+        self._moved.set()
 
-    def _on_pong(self, payload: bytes) -> None:
-        confirmed = self._window.pong(payload, clock.monotonic())
-        if confirmed is not None:
-            self._confirmed = confirmed
-            self._answered.set()
-            self._moved.set()
-
-    async def _save(self, entry: bytes, messages: int, size: int) -> None:
-        """Save a position, however long Redis takes."""
-        serial = self._serials.get(entry)
-        for before in list(self._serials) if entry in self._serials else ():
-            del self._serials[before]
+    def _forget(self, entry: bytes) -> int | None:
+        """Forget what was on its way up to an entry; tells its serial."""
+        serial, _ = self._on_the_way[entry]
+        for before in list(self._on_the_way):
+            del self._on_the_way[before]
             if before == entry:
                 break
-        await self._link.patiently(lambda: self._upkeep.advance(entry, serial, messages, size))
+        return serial
 
     async def _wait_for_a_move(self) -> None:
-        """Wait until something was sent or confirmed, for a moment at most."""
+        """Wait until something is confirmed, for a moment at most."""
         self._moved.clear()
         await until(self._moved, 1.0)

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from chassis import clock, websocket
 from chassis.backoff import Backoff
-from chassis.lease import Lease
 from chassis.logs import Log
-from chassis.redis import Link, Unavailable
 from chassis.tasks import until
 from chassis.websocket import ConnectionClosed, InvalidHandshake
-from relay.allowance import Allowance
 from relay.conversation import Conversation
 from relay.feedfile import Endpoint
 from relay.feeds import Peer
 
+from .asking import Stuck
+from .lane import Lane
 from .meter import Meter
 from .metrics import SinkMetrics
-from .position import Position, Superseded
-from .session import Connection, Session, Stuck
+from .session import Connection, Session
 from .settings import Settings
-from .upkeep import Lost, Upkeep
 
 OTHERWISE_SILENT = 10.0
 """Seconds more than the time-out after which the kernel, too, gives an endpoint up."""
@@ -39,20 +35,10 @@ class Sink:
     """The connection to one endpoint, made anew whenever it ends."""
 
     def __init__(
-        self,
-        link: Link,
-        peer: Peer,
-        lane: str,
-        others: Sequence[str],
-        lease: Lease,
-        settings: Settings,
-        allowance: Allowance,
-        log: Log,
-        *,
-        words: Endpoint | None = None,
-        dial: Dial = websocket.dial,
-    ) -> None:
-        """Prepare to send to `peer` what `lane` carries; `others` names its feed's other sinks.
+        self, peer: Peer, lane: Lane, settings: Settings, pace: Callable[[], float], log: Log, *,
+        words: Endpoint | None = None, dial: Dial = websocket.dial,
+    ) -> None:  # fmt: skip
+        """Prepare to send to `peer` what `lane` carries of its feed; see `Session` for `pace`.
 
         `words` are what a file says of it.
         """
@@ -61,70 +47,50 @@ class Sink:
             settings = replace(settings, delivery=words.delivery)
         self._words = words
         self._conversation = None if words is None else Conversation(words)
-        self._link = link
         self._peer = peer
         self._lane = lane
-        self._lease = lease
         self._settings = settings
+        self._pace = pace
         self._log = log
         self._dial = dial
         self._metrics = SinkMetrics(peer.feed, peer.name)
         self._meter = Meter(self._metrics, log, peer.name)
-        self._position = Position(link, lane, peer.feed, peer.name, lease)
-        self._upkeep = Upkeep(
-            link,
-            lane,
-            peer.feed,
-            self._position,
-            lease,
-            others,
-            settings.retain,
-            allowance,
-            self._metrics,
-        )
+        self._session: Session | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the sink connected and its messages sent until `stop`, then drain."""
         try:
-            await self._load()
+            self._log.info(
+                "sending", feed=self._peer.feed, sink=self._peer.name,
+                after=self._lane.positions[self._peer].confirmed.decode(),
+            )  # fmt: skip
             backoff = Backoff(0.1, 10.0)
             while not stop.is_set():
-                await self._link.attempt(self._upkeep.look)
                 ending = await self._connect_once(backoff, stop)
                 self._metrics.ended[ending].inc()
                 if ending not in ("epoch", "stopped") and not stop.is_set():
                     await until(stop, backoff.delay())
-            if self._link.up:  # Redis may have lost the sink's feed, and ended it thereby
-                await self._link.attempt(self._upkeep.look)
-        except Lost:
-            # The lease's next holder, most likely this very publisher, begins anew.
-            self._data_loss()
-        except Superseded:
-            with contextlib.suppress(Unavailable):
-                await self._tell_why_superseded()
-        except Unavailable:
-            self._log.warning("stopped without Redis", sink=self._peer.name)
         finally:
             self._metrics.unconfirmed.set(0)
             self._metrics.paused.set(0)
             self._metrics.lag.set(0)
 
-    async def _load(self) -> None:
-        if not await self._link.patiently(self._upkeep.load):
-            self._data_loss()
-        self._log.info(
-            "sending", feed=self._peer.feed, sink=self._peer.name,
-            after=self._position.confirmed.decode(),
-        )  # fmt: skip
+    def wake(self) -> None:
+        """Look again whether to stop."""
+        if self._session is not None:
+            self._session.wake()
 
-    async def _tell_why_superseded(self) -> None:
-        """Tell whether the lease is another's, or gone with all the rest."""
-        if await self._link.patiently(self._position.lost):
-            self._data_loss()
-        else:
-            self._log.warning("superseded", sink=self._peer.name)
+    @property
+    def waiting_since(self) -> int | None:
+        """When the oldest message was received that is not confirmed, µs; None: not known."""
+        return None if self._session is None else self._session.waiting_since
 
-    def _data_loss(self) -> None:
+    def tell_lag(self, since: int | None) -> None:
+        """Tell since when the oldest message has waited, µs; None: there is none."""
+        self._metrics.lag.set(0 if since is None else max(0.0, clock.wall() - since / 1e6))
+
+    def data_loss(self) -> None:
+        """Tell that Redis has lost the numbering."""
         self._metrics.data_loss.inc()
         self._log.error("Redis has lost the numbering", sink=self._peer.name)
 
@@ -143,9 +109,11 @@ class Sink:
                 self._open(connection)
                 self._connected(True)
                 self._log.info("connected", feed=self._peer.feed, sink=self._peer.name)
+                self._session = self._begin(connection, stop)
                 try:
-                    return await self._session(connection, stop).run()
+                    return await self._session.run()
                 finally:
+                    self._session = None
                     self._connected(False)
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else 1006
@@ -181,16 +149,13 @@ class Sink:
         self.connected = connected
         self._metrics.connected.set(connected)
 
-    def _session(self, connection: Connection, stop: asyncio.Event) -> Session:
+    def _begin(self, connection: Connection, stop: asyncio.Event) -> Session:
         return Session(
             connection,
             self._peer,
             self._lane,
             stop,
-            link=self._link,
-            lease=self._lease,
-            position=self._position,
-            upkeep=self._upkeep,
+            pace=self._pace,
             meter=self._meter,
             metrics=self._metrics,
             settings=self._settings,

@@ -25,7 +25,7 @@ async def link(server: Server) -> AsyncIterator[Link]:
 
 @pytest.fixture
 async def lease(link: Link) -> Lease:
-    """The lease on the sink `s`, which is held."""
-    lease = Lease(link, "x", "sink:s", "me", 60.0)
+    """The lease on the lane `x`, which is held."""
+    lease = Lease(link, "x", keys.PUBLISHER, "me", 60.0)
     assert await lease.acquire()
     return lease

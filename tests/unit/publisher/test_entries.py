@@ -67,7 +67,7 @@ def keyed(key: str, epoch: int, first: int, last: int) -> Entry:
 def test_each_key_has_an_order_of_its_own() -> None:
     """A connection would end whenever another key's message follows, or ids go back on it."""
     entries = [keyed("a", 1, 5, 6), keyed("b:c", 1, 1, 2), keyed("a", 1, 7, 7)]
-    assert [span.of for span in fitting(entries, {})] == [b"a", b"b:c", b"a"]
+    assert [span.key for span in fitting(entries, {})] == [b"a", b"b:c", b"a"]
     anew = keyed("a", 2, 1, 2)
     assert len(fitting([*entries, anew], {})) == 4
     assert len(fitting([*entries, keyed("b:c", 1, 2, 3), anew], {})) == 3

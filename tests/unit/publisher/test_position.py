@@ -1,114 +1,70 @@
-"""A sink's position in a real server."""
+"""Where a sink stands, and what an orderer says of the output."""
 
 from __future__ import annotations
 
 import pytest
 
-from chassis.lease import Lease
-from chassis.redis import Link
-from publisher.position import Position, Superseded
+from publisher.position import Order, Position
 from relay import keys
 from relay.entry import START
 
-
-async def renumber(link: Link, incarnation: str) -> None:
-    await link.send("HSET", keys.order("x"), keys.ORDER_INCARNATION, incarnation)
+FEEDS = ["a", "b"]
 
 
-async def test_begins_before_the_first_entry(link: Link, lease: Lease) -> None:
+def order(generation: int | None, serial: int | None, **serials: int) -> Order:
+    words = [None if word is None else b"%d" % word for word in (generation, serial)]
+    return Order.read(FEEDS, [b"abc", *words, *(b"%d" % serials.get(feed, 0) for feed in FEEDS)])
+
+
+def position(confirmed: bytes, serial: int | None, feed: str = "a") -> Position:
+    sink = Position(feed)
+    stored = {keys.SINK_POSITION: confirmed}
+    sink.load(stored if serial is None else stored | {keys.SINK_SERIAL: b"%d" % serial})
+    return sink
+
+
+def test_begins_before_the_first_entry() -> None:
     """A new sink would miss what was there before it."""
-    position = Position(link, "x", "x", "s", lease)
-    assert await position.load()
-    assert position.confirmed == START
-    assert not await position.lost()
+    sink = Position("a")
+    sink.load({})
+    assert (sink.confirmed, sink.serial) == (START, None)
 
 
-async def test_is_remembered(link: Link, lease: Lease) -> None:
+def test_is_remembered() -> None:
     """A restarted publisher would send everything again, or skip something."""
-    position = Position(link, "x", "x", "s", lease)
-    await position.load()
-    await position.save(b"1-7", 7)
-    again = Position(link, "x", "x", "s", lease)
-    assert await again.load()
-    assert (again.confirmed, again.serial) == (b"1-7", 7)
+    sink = position(b"1-7", 5)
+    assert (sink.confirmed, sink.serial) == (b"1-7", 5)
+    sink.forget()
+    assert (sink.confirmed, sink.serial) == (START, None)
 
 
-async def test_a_numbering_that_was_lost(link: Link, lease: Lease) -> None:
-    """After a loss of data, everything up to the old position would be withheld."""
-    position = Position(link, "x", "x", "s", lease)
-    await position.load()
-    await position.save(b"1-7", 7)
-    await renumber(link, "def")
-    assert await position.lost()
-    again = Position(link, "x", "x", "s", lease)
-    assert not await again.load()
-    assert again.confirmed == START
-    await position.forget()
-    assert await Position(link, "x", "x", "s", lease).load()
+def test_who_has_confirmed_all_is_at_the_end() -> None:
+    """One feed in which nothing comes would keep what all others of its lane have put out."""
+    now = order(9, 70, a=5, b=65)
+    (done, behind, other, unknown) = sinks = [
+        position(b"9-6", 5),
+        position(b"9-6", 4),
+        position(b"9-66", 64, "b"),
+        position(b"9-6", None),
+    ]
+    for sink in sinks:
+        now.advance(sink)
+    assert (done.confirmed, done.serial) == (b"9-70", 5)
+    assert [sink.confirmed for sink in (behind, other, unknown)] == [b"9-6", b"9-66", b"9-6"]
+    order(8, 99, a=5).advance(done)
+    assert done.confirmed == b"9-70"
 
 
-async def test_a_publisher_that_is_there_before_any_numbering(link: Link, lease: Lease) -> None:
-    """It would take the first numbering for one that replaces what was lost, or never notice."""
-    await link.send("DEL", keys.order("x"))
-    position = Position(link, "x", "x", "s", lease)
-    await position.load()
-    assert not await position.lost()
-    await renumber(link, "first")
-    assert not await position.lost()
-    await position.save(b"1-7", 7)
-    assert await Position(link, "x", "x", "s", lease).load()
-    await renumber(link, "second")
-    assert await position.lost()
-    assert not await Position(link, "x", "x", "s", lease).load()
-
-
-async def test_a_numbering_that_went_back_with_the_clock(link: Link, lease: Lease) -> None:
+@pytest.mark.parametrize(
+    ("now", "lower"),
+    [(order(9, 70), False), (order(9, 69), True), (order(8, 90), True), (order(None, 0), False)],
+)
+def test_an_output_that_ends_before_the_position(now: Order, lower: bool) -> None:
     """What comes out of a Redis that went back, as did a clock, would be passed over."""
-    position = Position(link, "x", "x", "s", lease)
-    await position.load()
-    await link.send("HSET", keys.order("x"), keys.ORDER_GENERATION, 9, keys.ORDER_SERIAL, 70)
-    await position.save(b"9-70", 70)
-    assert not await position.lost()
-    assert await Position(link, "x", "x", "s", lease).load()
-    await link.send("HSET", keys.order("x"), keys.ORDER_GENERATION, 8, keys.ORDER_SERIAL, 90)
-    assert await position.lost()
-    again = Position(link, "x", "x", "s", lease)
-    assert not await again.load()
-    assert again.confirmed == START
+    assert now.before(b"9-70") is lower
 
 
-async def test_a_publisher_that_was_superseded(link: Link, lease: Lease) -> None:
-    """One that wakes up late would move the position back, and all since would be sent again."""
-    late = Position(link, "x", "x", "s", lease)
-    await late.load()
-    await late.save(b"1-7", 7)
-    other = Lease(link, "x", "sink:s", "other", 60.0)
-    await other.seize()
-    position = Position(link, "x", "x", "s", other)
-    await position.load()
-    await position.save(b"1-1000", 1000)
-    with pytest.raises(Superseded):
-        await late.save(b"1-110", 110)
-    # Also if it has the lease again meanwhile: what it knows is older than that.
-    await other.release()
-    assert await lease.acquire()
-    with pytest.raises(Superseded):
-        await late.save(b"1-110", 110)
-    again = Position(link, "x", "x", "s", lease)
-    await again.load()
-    assert again.confirmed == b"1-1000"
-
-
-async def test_a_server_that_is_full(link: Link, lease: Lease) -> None:
-    """What is delivered could never be told, so nothing could be dropped to make room."""
-    position = Position(link, "x", "x", "s", lease)
-    await position.load()
-    await link.send("CONFIG", "SET", "maxmemory", 1)
-    try:
-        await position.save(b"1-7", 7)
-        assert await lease.acquire()
-        await lease.release()
-        assert await lease.acquire()
-    finally:
-        await link.send("CONFIG", "SET", "maxmemory", 0)
-    assert position.confirmed == b"1-7"
+def test_names_the_fields_that_it_reads() -> None:
+    """It would be told of another feed, or nothing."""
+    assert Order.fields("+1", FEEDS)[-2:] == [b"serial:a", b"serial:b"]
+    assert Order.fields("a", ["a"])[-1] == keys.ORDER_SERIAL

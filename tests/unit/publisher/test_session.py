@@ -13,13 +13,16 @@ from chassis import logs
 from chassis.lease import Lease
 from chassis.redis import Link
 from chassis.settings import load
+from chassis.tasks import first
 from publisher import session, window
+from publisher.asking import Stuck
+from publisher.lane import Lane
 from publisher.meter import Meter
 from publisher.metrics import SinkMetrics
 from publisher.position import Position
-from publisher.session import Session, Stuck
+from publisher.reader import Reader
+from publisher.session import CONFIRM_EVERY, Session
 from publisher.settings import Settings
-from publisher.upkeep import Upkeep
 from publisher.window import LEAST_WINDOW
 from relay import keys
 from relay.allowance import Allowance
@@ -27,6 +30,7 @@ from relay.entry import START
 from relay.feeds import Peer
 from tests.support.peers import DEADLINE
 
+log = logs.get("publisher")
 PEER = Peer("x", "s", "ws://example/somewhere")
 
 
@@ -72,42 +76,63 @@ class Sending:
     """A session under way."""
 
     def __init__(self, link: Link, lease: Lease, wire: Wire, stuck_timeout: float) -> None:
-        position = Position(link, "x", "x", "s", lease)
-        metrics = SinkMetrics("x", "s")
         environ = {"PUBLISHER_URL": PEER.url, "PUBLISHER_STUCK_TIMEOUT": str(stuck_timeout)}
-        settings = load(Settings, "publisher", environ)
+        self._settings = load(Settings, "publisher", environ)
+        self._reader = Reader(link)
+        self._lane = Lane(
+            link,
+            "x",
+            lease,
+            self._reader,
+            self._settings.retain,
+            lambda: CONFIRM_EVERY,
+            Allowance(link, log),
+            log,
+        )
         self.stop = asyncio.Event()
         self.wire = wire
-        self.position = position
-        made = Session(
-            wire,
-            PEER,
-            "x",
-            self.stop,
-            link=link,
-            lease=lease,
-            position=position,
-            upkeep=Upkeep(
-                link,
-                "x",
-                "x",
-                position,
-                lease,
-                [],
-                settings.retain,
-                Allowance(link, logs.get("publisher")),
-                metrics,
-            ),
-            meter=Meter(metrics, logs.get("publisher"), "s"),
-            metrics=metrics,
-            settings=settings,
-            log=logs.get("publisher"),
+        self.lane = asyncio.ensure_future(
+            first(self._lane.run({PEER: self}, self.stop), self._reader.run())
         )
-        self.ended = asyncio.ensure_future(self._run(made))
+        self._ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._session: Session | None = None
 
-    async def _run(self, session: Session) -> str:
-        await self.position.load()
-        return await session.run()
+    @property
+    def position(self) -> Position:
+        return self._lane.positions[PEER]
+
+    # What a lane asks of a sink
+
+    waiting_since = None
+
+    async def run(self, _stop: asyncio.Event) -> None:
+        metrics = SinkMetrics("x", "s")
+        self._session = Session(
+            self.wire,
+            PEER,
+            self._lane,
+            self.stop,
+            pace=lambda: CONFIRM_EVERY,
+            meter=Meter(metrics, log, "s"),
+            metrics=metrics,
+            settings=self._settings,
+            log=log,
+        )
+        try:
+            self._ending.set_result(await self._session.run())
+        except Stuck as stuck:
+            self._ending.set_exception(stuck)
+        await self.stop.wait()
+
+    def wake(self) -> None:
+        if self._session is not None:
+            self._session.wake()
+
+    def tell_lag(self, since: int | None) -> None:
+        pass
+
+    def data_loss(self) -> None:
+        raise AssertionError("nothing is lost")
 
     async def sent(self, count: int) -> None:
         """Wait until so many messages were written."""
@@ -118,7 +143,7 @@ class Sending:
 
     async def ending(self) -> str:
         async with asyncio.timeout(DEADLINE):
-            return await self.ended
+            return await self._ending
 
 
 class Begin(Protocol):
@@ -126,10 +151,8 @@ class Begin(Protocol):
 
 
 @pytest.fixture
-async def begin(link: Link) -> AsyncIterator[Begin]:
+async def begin(link: Link, lease: Lease) -> AsyncIterator[Begin]:
     """Begin to send on a wire."""
-    lease = Lease(link, "x", "sink:s", "me", 60.0)
-    assert await lease.acquire()
     begun: list[Sending] = []
 
     def begin(wire: Wire, stuck_timeout: float = 60.0) -> Sending:
@@ -138,9 +161,9 @@ async def begin(link: Link) -> AsyncIterator[Begin]:
 
     yield begin
     for sending in begun:
-        sending.ended.cancel()
-        with suppress(asyncio.CancelledError, Stuck):
-            await sending.ended
+        sending.lane.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending.lane
 
 
 async def publish(link: Link, seqs: Sequence[int], *, epoch: int = 1, size: int = 10) -> None:

@@ -1,0 +1,328 @@
+"""One lane and its sinks: their positions, what is kept behind them, and how far they lag."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from itertools import chain
+from typing import Protocol
+
+from chassis.lease import Lease
+from chassis.logs import Log
+from chassis.redis import Link, Script, Unavailable, checked, pairs
+from chassis.tasks import end, first
+from relay import keys, ordered
+from relay.allowance import Allowance
+from relay.entry import START, position
+from relay.feeds import Peer
+from relay.lanes import shared
+from relay.reading import ReadSize
+
+from .position import Order, Position
+from .reader import Reader
+from .retention import Retention
+
+_SAVE = Script(resources.files(__package__).joinpath("save.lua").read_text())
+_TRIM = Script(resources.files(__package__).joinpath("trim.lua").read_text())
+
+LOOK_EVERY = 1.0
+"""Seconds between trimmings and looks at the numbering's identity."""
+
+COUNT_MESSAGES = 2000
+"""Messages to count back at a time, roughly."""
+
+AMONG_OTHERS = 100
+"""Entries of a shared lane to look through for one of a feed."""
+
+SAVES = 4
+"""How often positions in a shared lane are saved at most, while each sink is asked once."""
+
+
+class Superseded(Exception):
+    """Another publisher has the lane."""
+
+
+class Lost(Exception):
+    """Redis has lost the numbering; begin anew."""
+
+
+class Sink(Protocol):
+    """What a lane needs to know of those that it supplies."""
+
+    @property
+    def waiting_since(self) -> int | None:
+        """When the oldest message was received that is not confirmed, µs; None: not known."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send until `stop`, then drain."""
+
+    def wake(self) -> None:
+        """Look again whether to stop."""
+
+    def tell_lag(self, since: int | None) -> None:
+        """Tell since when the oldest message has waited, µs; None: there is none."""
+
+    def data_loss(self) -> None:
+        """Tell that Redis has lost the numbering."""
+
+
+class Lane:
+    """What a publisher knows of a lane that it has the lease of; `run` it."""
+
+    def __init__(
+        self, link: Link, name: str, lease: Lease, reader: Reader, retain: int,
+        pace: Callable[[], float], allowance: Allowance, log: Log,
+    ) -> None:  # fmt: skip
+        """Prepare; `retain` messages are kept behind the slowest sink.
+
+        `pace` tells how many seconds lie between two questions to a sink.
+        """
+        self.name = name
+        self.lease = lease
+        self.positions: dict[Peer, Position] = {}
+        self._sinks: Mapping[Peer, Sink] = {}
+        self._fence = ""
+        """Value of the lease when positions were loaded; under a later one, another may have."""
+        self._feeds: list[str] = []
+        self._link = link
+        self._reader = reader
+        self._retain = retain
+        self._pace = pace
+        self._allowance = allowance
+        self._log = log
+        self._incarnation: bytes | None = None
+        self._retention = Retention(retain, START)
+        self._trimmed = START
+        self._told: dict[str, int] = {}
+        """What was said of how much each feed's slowest sink has confirmed."""
+        self._unsaved: dict[Peer, tuple[bytes, int | None]] = {}
+        self._wanted = asyncio.Event()
+        self._saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when these are saved."""
+        self._saving: Mapping[Peer, tuple[bytes, int | None]] = {}
+        self._being_saved = self._saved
+        """The same for those that are just being saved."""
+
+    async def run(self, sinks: Mapping[Peer, Sink], stop: asyncio.Event) -> None:
+        """Keep the lane's sinks supplied until `stop`, then drain.
+
+        It ends early when another publisher has taken over, or Redis has lost the numbering.
+        """
+        try:
+            await self._link.patiently(lambda: self.load(sinks))
+            self.stream = self._reader.follow(self.name, self._slowest(), self._retention.note)
+            try:
+                await first(self._supply(stop), self.keep_saving(), self._keep_house())
+                if self._link.up:  # Redis may have lost the lane, and ended it thereby
+                    await self._link.attempt(self.look)
+            finally:
+                self._reader.drop(self.stream)
+        except Lost:
+            # The lease's next holder, most likely this very publisher, begins anew.
+            for sink in sinks.values():
+                sink.data_loss()
+        except Superseded:
+            await self._tell_why_superseded()
+        except Unavailable:
+            self._log.warning("stopped without Redis", lane=self.name)
+
+    async def _tell_why_superseded(self) -> None:
+        """Tell whether the lease is another's, or gone with all the rest."""
+        with contextlib.suppress(Unavailable):
+            order = await self._link.patiently(self._read_order)
+            if order.incarnation != self._incarnation:
+                for sink in self._sinks.values():
+                    sink.data_loss()
+            else:
+                self._log.warning("superseded", lane=self.name)
+
+    async def _supply(self, stop: asyncio.Event) -> None:
+        """Run all sinks until they have ended."""
+        stopping = asyncio.ensure_future(stop.wait())
+        running = [asyncio.ensure_future(sink.run(stop)) for sink in self._sinks.values()]
+        try:
+            await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+            for sink in self._sinks.values():
+                sink.wake()
+            await asyncio.gather(*running)
+        finally:
+            for task in (stopping, *running):
+                await end(task)
+
+    # Positions ------------------------------------------------------------------------------
+
+    async def load(self, sinks: Mapping[Peer, Sink]) -> None:
+        """Load the positions of sinks, and count what is kept behind them."""
+        self._sinks = sinks
+        self._feeds = sorted({peer.feed for peer in sinks})
+        self._fence = self.lease.value
+        await self._allowance.look()
+        peers = list(self._sinks)
+        values, *stored = checked(
+            await self._link.send_all(
+                [
+                    ("HMGET", keys.order(self.name), *Order.fields(self.name, self._feeds)),
+                    *(("HGETALL", self._key(peer)) for peer in peers),
+                ]
+            )
+        )
+        order = Order.read(self._feeds, values)
+        self._incarnation = order.incarnation
+        for peer, reply in zip(peers, stored, strict=True):
+            found = pairs(reply)
+            if not found:  # that it can be seen that there is one
+                self._unsaved[peer] = START, None
+                self._wanted.set()
+            sink = self.positions[peer] = Position(peer.feed)
+            sink.load(found)
+            known = found.get(keys.SINK_INCARNATION) or None
+            if (known is not None and known != order.incarnation) or order.before(sink.confirmed):
+                sink.forget()
+                self._sinks[peer].data_loss()
+            order.advance(sink, shared=shared(self.name))
+        await self._count_back()
+
+    async def _count_back(self) -> None:
+        """Count what is kept behind the slowest sink."""
+        end = self._slowest()
+        self._retention = Retention(self._retain, end)
+        size = ReadSize(COUNT_MESSAGES)
+        while end != START:
+            entries = await self._link.send(
+                "XREVRANGE", keys.ordered(self.name), end, "-", "COUNT", size.entries
+            )
+            if not entries or not self._retention.count_back(entries, self._allowance.kept):
+                break
+            size.learn(entries)
+            end = b"(" + entries[-1][0]
+
+    def confirm(self, peer: Peer, confirmed: bytes, serial: int | None) -> None:
+        """Have it saved that a sink has confirmed all up to an entry."""
+        self._unsaved[peer] = confirmed, serial
+        self._wanted.set()
+
+    async def save(self, peer: Peer, confirmed: bytes, serial: int | None) -> None:
+        """Save that a sink has confirmed all up to an entry, however long Redis takes."""
+        self.confirm(peer, confirmed, serial)
+        await self.saved(peer)
+
+    async def saved(self, peer: Peer) -> None:
+        """Wait until what a sink has confirmed is saved."""
+        while peer in self._saving or peer in self._unsaved:
+            await asyncio.shield(self._being_saved if peer in self._saving else self._saved)
+
+    async def keep_saving(self) -> None:
+        """Save positions as they come, those of the same moment together."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            self._saving, self._unsaved = self._unsaved, {}
+            self._being_saved, self._saved = self._saved, loop.create_future()
+            await self._save(self._saving)
+            self._saving = {}
+            self._being_saved.set_result(None)
+            if shared(self.name):
+                await asyncio.sleep(self._pace() / SAVES)
+
+    async def _save(self, unsaved: Mapping[Peer, tuple[bytes, int | None]]) -> None:
+        if self._incarnation is None:
+            self._incarnation = (await self._link.patiently(self._read_order)).incarnation
+        positions: list[bytes | int] = []
+        for confirmed, serial in unsaved.values():
+            positions += (confirmed, b"" if serial is None else serial)
+        told = self._to_tell({peer.feed for peer in unsaved} or self._feeds, unsaved)
+        command = _SAVE(
+            keys=[self.lease.key, keys.confirmed(self.name), *map(self._key, unsaved)],
+            args=[self._fence, self._incarnation or b"", *positions, *chain(*told.items())],
+        )
+        if not await self._link.patiently(lambda: self._link.send(*command)):
+            raise Superseded
+        self._told |= told
+        for peer, (confirmed, serial) in unsaved.items():
+            sink = self.positions[peer]
+            if position(confirmed) >= position(sink.confirmed):
+                sink.confirmed, sink.serial = confirmed, serial
+
+    def _to_tell(
+        self, feeds: Iterable[str], unsaved: Mapping[Peer, tuple[bytes, int | None]]
+    ) -> dict[str, int]:
+        """Tell of feeds how much their slowest sinks have confirmed, if that has changed."""
+        serials: dict[str, list[int]] = {feed: [] for feed in feeds}
+        for peer, sink in self.positions.items():
+            if peer.feed in serials:
+                serial = unsaved[peer][1] if peer in unsaved else sink.serial
+                serials[peer.feed].append(serial or 0)
+        slowest = {feed: min(each) for feed, each in serials.items()}
+        return {feed: least for feed, least in slowest.items() if self._told.get(feed) != least}
+
+    def _key(self, peer: Peer) -> str:
+        return keys.sink(self.name, peer.feed, peer.name)
+
+    # Once a second --------------------------------------------------------------------------
+
+    async def _keep_house(self) -> None:
+        while True:
+            await self._link.attempt(self.look)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def look(self) -> None:
+        """See that the numbering lives, trim, tell lags."""
+        before = {peer: sink.confirmed for peer, sink in self.positions.items()}
+        order = await self._read_order()
+        self._incarnation = self._incarnation or order.incarnation
+        if order.incarnation != self._incarnation or any(map(order.before, before.values())):
+            await self._link.send("DEL", *map(self._key, self.positions))
+            raise Lost
+        for sink in self.positions.values():
+            order.advance(sink, shared=shared(self.name))
+        if self._to_tell(self._feeds, {}):
+            # An endpoint that was waited for may have been taken out.
+            await self._save({})
+        await self._allowance.look()
+        # The positions may move whenever this waits: what to trim is decided without waiting.
+        trimmable = self._retention.trimmable(self._slowest(), self._allowance.kept)
+        if trimmable is not None and trimmable != self._trimmed:
+            args = [self._fence, keys.ordered(self.name), trimmable]
+            await self._link.send(*_TRIM(keys=[self.lease.key], args=args))
+            self._trimmed = trimmable
+        await self._tell_lags(order)
+
+    async def _tell_lags(self, order: Order) -> None:
+        """Tell for how long the oldest message of each sink has waited."""
+        unknown = []
+        for peer, sink in self._sinks.items():
+            if order.end is not None and self.positions[peer].serial == order.serials[peer.feed]:
+                sink.tell_lag(None)
+            elif (since := sink.waiting_since) is not None:
+                sink.tell_lag(since)
+            else:
+                unknown.append(peer)
+        count = AMONG_OTHERS if shared(self.name) else 1
+        stream = keys.ordered(self.name)
+        replies = await self._link.send_all(
+            [
+                ("XRANGE", stream, b"(" + self.positions[peer].confirmed, "+", "COUNT", count)
+                for peer in unknown
+            ]
+        )
+        for peer, entries in zip(unknown, checked(replies), strict=True):
+            feed = peer.feed.encode()
+            own = (
+                values for _, values in entries
+                if not shared(self.name) or ordered.feed(values) == feed
+            )  # fmt: skip
+            oldest = next(own, None)
+            if oldest is not None or not entries:
+                received = None if oldest is None else ordered.received_at(oldest)
+                self._sinks[peer].tell_lag(received)
+
+    async def _read_order(self) -> Order:
+        fields = Order.fields(self.name, self._feeds)
+        values = await self._link.send("HMGET", keys.order(self.name), *fields)
+        return Order.read(self._feeds, values)
+
+    def _slowest(self) -> bytes:
+        return min((sink.confirmed for sink in self.positions.values()), key=position)

@@ -96,7 +96,7 @@ class Looks:
             for name in names
             for command in (
                 ("HGET", keys.next(table[name]), name),
-                ("HGET", keys.status(table[name]), name),
+                ("HMGET", keys.status(table[name]), name, keys.STATUS_TIME),
                 ("GET", lease_key(table[name], keys.ORDERER)),
             )
         ]
@@ -109,7 +109,8 @@ class Looks:
 def _row(name: str, replies: list[Any], now: int) -> dict[str, Any]:
     """Sum up a feed by what Redis replied; one that cannot be read does not hide the others."""
     try:
-        return picture.summary(name, picture.Order.read(*checked(replies)), now)
+        stand, (status, told), holder = checked(replies)
+        return picture.summary(name, picture.Order.read(stand, status, told, holder), now)
     except UNREADABLE as error:
         if transient(error):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from chassis import clock
 from chassis.lease import lease_key
@@ -19,25 +20,34 @@ SCAN = 1000
 _OWNER = re.compile(r"\{([^}]*)\}:(.*)", re.DOTALL)
 
 
+class Found(NamedTuple):
+    """What there is of a lane."""
+
+    roles: Sequence[str]
+    """Those that there are leases for."""
+    sinks: Sequence[str]
+    """Those that have a position: `<name>`, or `<feed>:<name>` in a lane that feeds share."""
+
+
 class Peers:
-    """The roles of all feeds' lines and sinks."""
+    """The roles and sinks of all lanes."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._scanned = -FRESH
-        self._roles: dict[str, set[str]] = {}
+        self._roles: dict[str, list[str]] = {}
+        self._sinks: dict[str, list[str]] = {}
 
-    async def of(self, lane: str) -> Sequence[str]:
-        """List the roles of a lane that there are leases for, now or lately.
+    async def of(self, lane: str) -> Found:
+        """List what there is of a lane, now or lately.
 
         Raises what the link raises.
         """
         if clock.monotonic() - self._scanned >= FRESH:
-            leases = await self._scan(lease_key("*", "*"))
-            sinks = await self._scan(keys.sink("*", "*", "*"))
-            self._roles = roles(leases, sinks)
+            self._roles = by_lane(await self._scan(lease_key("*", "*")))
+            self._sinks = by_lane(await self._scan(keys.sink("*", "*", "*")))
             self._scanned = clock.monotonic()
-        return sorted(self._roles.get(lane, ()))
+        return Found(self._roles.get(lane, []), self._sinks.get(lane, []))
 
     async def _scan(self, pattern: str) -> list[str]:
         cursor, found = b"0", list[str]()
@@ -48,13 +58,10 @@ class Peers:
                 return found
 
 
-def roles(leases: Iterable[str], sinks: Iterable[str]) -> dict[str, set[str]]:
-    """Sort the names of keys by lane: who works under a lease, and what sinks have a position."""
-    found: dict[str, set[str]] = {}
-    for key in leases:
-        if owned := _OWNER.search(key):
-            found.setdefault(owned[1], set()).add(owned[2])
-    for key in sinks:
-        if owned := _OWNER.search(key):
-            found.setdefault(owned[1], set()).add(keys.sink_role(owned[1], owned[1], owned[2]))
+def by_lane(names: Iterable[str]) -> dict[str, list[str]]:
+    """Sort what names of keys say behind the lane's, by the lane."""
+    found: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if owned := _OWNER.search(name):
+            found.setdefault(owned[1], []).append(owned[2])
     return found

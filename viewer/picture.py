@@ -48,10 +48,13 @@ class Order(NamedTuple):
     """What it has told of itself; empty if nothing yet."""
 
     @classmethod
-    def read(cls, stand: bytes | None, status: bytes | None, holder: bytes | None) -> Order:
-        """Read a feed's fields in `next` and `status`, and the value of the lease."""
+    def read(
+        cls, stand: bytes | None, status: bytes | None, told: bytes | None, holder: bytes | None
+    ) -> Order:
+        """Read a feed's fields in `next` and `status`, when it was told, and the lease's value."""
         epoch, following, serial = standing.unpack(stand) if stand else (0, None, 0)
-        return cls(instance(holder), epoch, following, serial, orjson.loads(status or b"{}"))
+        found = {"time": int(told or 0), **orjson.loads(status or b"{}")}
+        return cls(instance(holder), epoch, following, serial, found)
 
     def state(self, now: int) -> str:
         """Say in one word how the feed is, at `now`: the worst that holds."""
@@ -158,12 +161,18 @@ def arrivals(entries: Sequence[Entry], order: Order) -> list[tuple[str, int]]:
 def lines(
     roles: Iterable[str], holders: Mapping[str, bytes | None], order: Order
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Tell of each line who reads it, and whether it is connected."""
+    """Tell of each line that is connected, and who reads; or, if none is, who should read.
+
+    Leases are for the first lines of a lane's feeds, the second ones and so on, and only the
+    orderer knows a line's name. So it can be told who reads a feed, but not who reads which line.
+    """
+    found = {role: instance(holders[role]) for role in roles}
+    readers = ", ".join(sorted({reader for reader in found.values() if reader})) or None
     connected = order.status.get("lines", [])
-    known = {role.removeprefix(keys.line_role("")): holders[role] for role in roles}
+    if connected:
+        return [{"name": name, "connected": True, "ingestor": readers} for name in connected]
     return [
-        {"name": name, "connected": name in connected, "ingestor": instance(known.get(name))}
-        for name in sorted({*known, *connected})
+        {"name": role, "connected": False, "ingestor": reader} for role, reader in found.items()
     ]
 
 

@@ -179,7 +179,7 @@ def test_hostile_text_is_text_on_a_phone(redis: Server, visit: Open) -> None:
                 "frame": frame,
             },
         )
-    client.set(f"lease:{{{name}}}:line:<s>" + "x" * 300, "1:<u>" + "y" * 300)
+    client.set(f"lease:{{{name}}}:lines:<s>" + "x" * 300, "1:<u>" + "y" * 300)
     page = visit(name, **PHONE)
     shown = page.locator("#rejects .frame")
     expect(shown).to_have_count(len(HOSTILE))

@@ -1,21 +1,20 @@
-"""Names of keys, sorted by the feed whose they are."""
+"""Names of keys, sorted by the lane whose they are."""
 
 from __future__ import annotations
 
 from chassis.lease import lease_key
 from relay import keys
-from viewer.peers import roles
+from viewer.peers import by_lane
 
 
-def test_a_peer_is_known_by_its_lease_or_its_position() -> None:
-    """An endpoint that nobody sends to any longer would be missing, or stand twice."""
-    line, sink, gone = "h:9000/raw", "[::1]:9000/in{x}:y", "h/old"
+def test_what_there_is_of_a_lane() -> None:
+    """An endpoint would be missing, or stand with another lane."""
+    sink, gone = "[::1]:9000/in{x}:y", "h/old"
     leases = [
         lease_key("a", keys.ORDERER),
-        lease_key("a", keys.line_role(line)),
-        lease_key("b", keys.sink_role("b", "b", sink)),
+        lease_key("a", keys.lines_role(1)),
+        lease_key("b", keys.PUBLISHER),
     ]
-    assert roles(leases, [keys.sink("b", "b", sink), keys.sink("a", "a", gone)]) == {
-        "a": {keys.ORDERER, keys.line_role(line), keys.sink_role("a", "a", gone)},
-        "b": {keys.sink_role("b", "b", sink)},
-    }
+    assert by_lane(leases) == {"a": [keys.lines_role(1), keys.ORDERER], "b": [keys.PUBLISHER]}
+    sinks = [keys.sink("+1", "b", sink), keys.sink("a", "a", gone)]
+    assert by_lane(sinks) == {"+1": [f"b:{sink}"], "a": [gone]}

@@ -84,9 +84,9 @@ def test_the_worst_that_holds(state: str, holder: str | None, told: dict[str, An
 
 def test_a_feed_of_which_nothing_is_known() -> None:
     """The list would break on a feed that has just been named."""
-    nothing = Order.read(None, None, None)
+    nothing = Order.read(None, None, None, None)
     assert nothing.state(NOW) == "unordered"
-    assert Order.read(None, None, b"1:x").state(NOW) == "untold"
+    assert Order.read(None, None, None, b"1:x").state(NOW) == "untold"
     assert picture.summary("new", nothing, NOW)["next"] is None
     assert picture.told(nothing)["delay"] is None
     assert picture.unreadable("odd")["state"] == "unreadable"
@@ -99,6 +99,20 @@ def test_delays_of_another_version_are_left_out() -> None:
     assert picture.told(order(delay=counts))["delay"] == [
         *zip((*LATENCY, None), counts, strict=True)
     ]
+
+
+def test_who_reads_the_lines() -> None:
+    """A feed that nobody reads would look like one that two read, or a line be listed twice."""
+    holders = {"lines:0": b"3:b", "lines:1": b"2:a", "lines:2": None}
+    told = picture.lines(holders, holders, order(lines=["x", "y"]))
+    assert [(line["name"], line["connected"]) for line in told] == [("x", True), ("y", True)]
+    assert {line["ingestor"] for line in told} == {"2:a, 3:b"}
+    told = picture.lines(["lines:0", "lines:2"], holders, order(lines=[]))
+    assert [tuple(line.values()) for line in told] == [
+        ("lines:0", False, "3:b"),
+        ("lines:2", False, None),
+    ]
+    assert picture.lines([], {}, order(lines=["x"]))[0]["ingestor"] is None
 
 
 def test_how_far_a_sink_is() -> None:

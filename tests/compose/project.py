@@ -44,9 +44,9 @@ _SET = (
 
 FEED = "default"
 LEASES = {
-    "ingestor": [(FEED, "line:simulator:9000/raw-messages")],
+    "ingestor": [(FEED, "lines:0")],
     "orderer": [(FEED, "orderer")],
-    "publisher": [(FEED, "sink:simulator:9000/ordered-messages/demo")],
+    "publisher": [(FEED, "publisher")],
     "chat": [("main", "log"), ("playground", "tick")],
     "wisdom": [("wisdom", "tick")],
 }

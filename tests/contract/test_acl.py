@@ -196,8 +196,8 @@ FOREIGN = {
         "HDEL feeds default",
         "DEL ordered:{default}",
         "HSET sink:{default}:x position 9-9",
-        "DEL lease:{default}:line:x",
-        "INCR fence:{default}:sink:x",
+        "DEL lease:{default}:lines:0",
+        "INCR fence:{default}:publisher",
     ],
     "publisher": [
         "XADD ordered:{default} 9-9 t 1",

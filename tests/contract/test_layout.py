@@ -163,7 +163,7 @@ PURE = (
 """Values in, values out: these know no loop, no clock, no Redis and no socket."""
 
 
-IMPURE = ("relay/rejected.py", "relay/allowance.py", "relay/lanes.py")
+IMPURE = ("relay/rejected.py", "relay/allowance.py", "relay/lanes.py", "relay/reading.py")
 
 
 def pure() -> list[tuple[str, str]]:

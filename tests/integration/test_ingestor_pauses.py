@@ -145,6 +145,7 @@ def test_a_frozen_ingestor_has_not_listened(redis: Server, start: Stack) -> None
 
 def test_nobody_reads_the_silence(redis: Server, start: Stack) -> None:
     """A silent feed would fill Redis where no orderer runs."""
+    redis.client.hset("order:{default}", "waiting", "default")  # as an orderer left it
     feed = start.feed()
     ingestor = start.service("tests.support.hasty_ingestor", INGESTOR_URL=feed.url, LEASE_TTL=1)
     until(lambda: feed.connected, "connected")

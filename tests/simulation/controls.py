@@ -91,7 +91,8 @@ def position_before_the_pong() -> contextlib.AbstractContextManager[Any]:
     write = Session._write
 
     async def saved_first(self: Session, entries: list[Any]) -> bool:
-        await self._save(entries[-1][0], 0, 0)
+        last = entries[-1][0]
+        await self._lane.save(self._peer, last, self._on_the_way[last][0])
         return await write(self, entries)
 
     return mock.patch.object(Session, "_write", saved_first)

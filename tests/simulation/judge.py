@@ -56,30 +56,39 @@ def identity(message: bytes) -> tuple[int, int]:
 class Judge:
     """Looks at what the server holds in the end."""
 
-    def __init__(self, server: Server, scenario: Scenario, sources: list[Source]) -> None:
+    def __init__(
+        self, server: Server, scenario: Scenario, sources: list[Source], lanes: Mapping[str, str]
+    ) -> None:
         self.server = server
+        self.lanes = lanes
         self.scenario = scenario
         self.reported = {source.name: losses_reported(source.name) for source in sources}
 
     def held(self, feed: str) -> Iterator[bytes]:
         """List the frames that the server holds, in order or not."""
-        for entry, values in self.server.execute("XRANGE", keys.raw(feed), "-", "+"):
-            yield from raw.unpack(entry, values).frames
-        for _, values in self.server.execute("XRANGE", keys.ordered(feed), "-", "+"):
-            yield from ordered.messages(values)
+        lane = self.lanes[feed]
+        for entry, values in self.server.execute("XRANGE", keys.raw(lane), "-", "+"):
+            for whose, part in raw.parts(lane, values):
+                if whose == feed:
+                    yield from raw.unpack(entry, part).frames
+        for _, _, message in self.output(feed):
+            yield message
 
     def output(self, feed: str) -> list[tuple[int, int, bytes]]:
         """List what came out: epoch, id, frame."""
         out = []
-        for entry, values in self.server.execute("XRANGE", keys.ordered(feed), "-", "+"):
-            span = ordered.span(entry, values)
+        lane = self.lanes[feed]
+        for entry, values in self.server.execute("XRANGE", keys.ordered(lane), "-", "+"):
+            span = ordered.span(entry, values, shared=lane != feed)
+            if lane != feed and span.feed.decode() != feed:
+                continue
             messages = ordered.messages(values)
             out += [(span.epoch, span.first + at, message) for at, message in enumerate(messages)]
         return out
 
     def ledger(self, feed: str) -> list[gaps.Row]:
         """List what was given up."""
-        rows = self.server.execute("XRANGE", keys.gaps(feed, feed), "-", "+")
+        rows = self.server.execute("XRANGE", keys.gaps(self.lanes[feed], feed), "-", "+")
         return [gaps.unpack(values) for _, values in rows]
 
     def complete(self, source: Source) -> bool:

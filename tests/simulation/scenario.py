@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from .network import Faults
 
+SHARED = 0.4
+"""Chance that feeds share a lane."""
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -36,6 +39,8 @@ class Scenario:
     away: float
     """Seconds between two outages of the server."""
     clock_steps: float
+    shared: bool = False
+    """Whether feeds share a lane."""
 
     @classmethod
     def draw(cls, dice: random.Random) -> Scenario:
@@ -48,8 +53,10 @@ class Scenario:
         timeout = "never" if goes_back == math.inf and not losses else "4"
         if timeout == "never" and dice.random() < 0.3:
             timeout = "30"
+        shared = dice.random() < SHARED
         return cls(
-            feeds=dice.choice([1, 1, 2, 3]),
+            shared=shared,
+            feeds=dice.choice([2, 3] if shared else [1, 1, 2, 3]),
             messages=dice.choice([30, 60, 120]),
             numberings=numberings,
             depth=dice.choice([1, 4, 12]),

@@ -1,7 +1,8 @@
 """A small world: feeds, ingestors' pens, orderers, publishers, a server, and what may befall them.
 
 Real are the orderers and publishers with their leases (all that their services run but the ops
-endpoint), the ingestors' `Writer`, the links to Redis with their patience, and the Lua scripts.
+endpoint), the ingestors' lanes, pens and `Writer`, the links to Redis with their patience, and the
+Lua scripts.
 Simulated are time, chance, the network, the server, the feeds and the endpoints. All of it is a
 function of the seed.
 """
@@ -22,14 +23,16 @@ from chassis import clock, logs
 from chassis.redis import Link
 from chassis.settings import load
 from chassis.tasks import first
-from ingestor.backlog import Backlog
+from ingestor.lane import Lanes
 from ingestor.metrics import LineMetrics
+from ingestor.pressure import Pressure
 from ingestor.writer import Writer
 from orderer import commit, service
 from orderer.settings import Settings
 from orderer.store import Store
 from orderer.worker import Worker
 from publisher import service as publishing
+from publisher.reader import Reader
 from publisher.settings import Settings as PublisherSettings
 from relay import keys, raw
 from relay.feeds import Peer
@@ -71,7 +74,9 @@ class World:
         self.sources = {
             f"f{number}": self._source(f"f{number}") for number in range(self.scenario.feeds)
         }
-        self.judge = Judge(self.server, self.scenario, list(self.sources.values()))
+        self.lanes = {name: "+0" if self.scenario.shared else name for name in self.sources}
+        """The lane of each feed."""
+        self.judge = Judge(self.server, self.scenario, list(self.sources.values()), self.lanes)
         self.serial = 0
         self.tasks: list[asyncio.Task[Any]] = []
         self.orderers: list[Process] = []
@@ -102,27 +107,33 @@ class World:
             late = source.sent.pop(start - 1)
             source.sent.insert(start - 1 + self.dice.randint(1, STRAGGLE - 1), late)
 
-    async def ingest(self, source: Source) -> None:
-        """Be the feed and its ingestors: write frames, die, come back, say that nothing comes."""
+    async def ingest(self, lane: str) -> None:
+        """Be a lane's feeds and ingestors: write frames, die, come back, say that nothing comes."""
         dice, scenario = self.dice, self.scenario
-        at = 0
+        sources = [source for source in self.sources.values() if self.lanes[source.name] == lane]
+        begins = [0 for _ in sources]
         while True:
             # A frame that a dead pen has written comes at once or never: an ingestor's append does
             # not compare yet, and one that comes seconds late would be a frame of its own.
-            process = self.process(f"ingestor-{source.name}", stalls=False)
-            writer = self.writer(process, source)
-            living = self.loop.create_task(self._write(writer, source, at, process))
-            self.tasks.append(living)
+            process = self.process(f"ingestor-{lane}", stalls=False)
+            lanes = Lanes(self.link(process), 10**9, log)
+            living = [
+                self.loop.create_task(self._write(lanes, source, at))
+                for source, at in zip(sources, begins, strict=True)
+            ]
+            watching = self.loop.create_task(lanes.watch())
+            self.tasks += [*living, watching]
             lifetime = math.inf if scenario.straggles else scenario.kills * (1 + 3 * dice.random())
-            done, _ = await asyncio.wait([living], timeout=min(lifetime, 1e9))
+            done, _ = await asyncio.wait(
+                living, timeout=min(lifetime, 1e9), return_when=asyncio.FIRST_COMPLETED
+            )
             if self.calm:
-                await living
-            if done:
-                living.result()
-                return
+                await asyncio.gather(*living)
+            for one in done:
+                one.result()
             process.kill()
             self.reach.kills += 1
-            at = self._again(source)
+            begins = [self._again(source) for source in sources]
             await asyncio.sleep(dice.choice([0.05, 0.5, 3.0]))
 
     def _again(self, source: Source) -> int:
@@ -133,11 +144,12 @@ class World:
         begun = source.starts[max(0, source.numbering - 1)] if source.starts else 0
         return max(begun, source.reached - self.dice.choice([0, 0, 3, 20]))
 
-    async def _write(self, writer: Writer, source: Source, at: int, process: Process) -> None:
+    async def _write(self, lanes: Lanes, source: Source, at: int) -> None:
         """Write what the feed sends from `at` on, on a connection of its own."""
         dice, losses = self.dice, self.scenario.losses
+        writer = await self.writer(lanes, source)
         await writer.connected()
-        self.server.execute("HSET", keys.FEEDS, source.name, source.name)
+        self.server.execute("HSET", keys.FEEDS, source.name, self.lanes[source.name])
         while at < len(source.sent):
             size = dice.choice([1, 1, 2, 5, 20])
             if any(at < start < at + size for start in source.starts) and dice.random() < 0.5:
@@ -164,7 +176,10 @@ class World:
         while self.loop.time() < over:
             await asyncio.sleep(min(over, max(writer.due, self.loop.time())) - self.loop.time())
             if writer.due <= self.loop.time():
-                await writer.alive()
+                if writer.needed(self.loop.time()):
+                    await writer.alive()
+                else:
+                    writer.pass_by(self.loop.time())
 
     end = math.inf
     calm = False
@@ -184,11 +199,13 @@ class World:
             make=self.network.client(process),
         )  # fmt: skip
 
-    def writer(self, process: Process, source: Source) -> Writer:
-        """Make an ingestor's pen."""
-        peer = Peer(source.name, "line", "ws://feed")
-        metrics = LineMetrics(source.name, "line")
-        return Writer(self.link(process), peer, Backlog(), metrics)
+    async def writer(self, lanes: Lanes, source: Source) -> Writer:
+        """Make what writes a line in an ingestor."""
+        peer, metrics = Peer(source.name, "line", "ws://feed"), LineMetrics(source.name, "line")
+        lane = lanes[self.lanes[source.name]]
+        member = Pressure(lane, peer, metrics, log)
+        await lane.join(member)
+        return Writer(lane, peer, member.backlog, metrics)
 
     def orderer(self) -> Process:
         """Start an orderer."""
@@ -220,10 +237,10 @@ class World:
             "publisher",
             {"PUBLISHER_URL": urls, "PUBLISHER_RETAIN": "1000000", "LEASE_TTL": str(TTL)},
         )
-        shares = publishing.share(
-            self.link(process), settings, {}, dial=dial(self.endpoints, process)
-        )
-        task = self.loop.create_task(shares.run(asyncio.Event()))
+        link = self.link(process)
+        reader = Reader(link)
+        shares = publishing.share(link, reader, settings, {}, dial=dial(self.endpoints, process))
+        task = self.loop.create_task(first(shares.run(asyncio.Event()), reader.run()))
         task.add_done_callback(self._ended)
         self.tasks.append(task)
         return process
@@ -278,7 +295,7 @@ class World:
         self.network.cut()
         for source in self.sources.values():
             # As ingestors do every second.
-            self.server.execute("HSET", keys.FEEDS, source.name, source.name)
+            self.server.execute("HSET", keys.FEEDS, source.name, self.lanes[source.name])
             source.written = set(self.judge.held(source.name))
 
     def take_a_snapshot(self) -> None:
@@ -308,7 +325,8 @@ class World:
         self.orderers += [self.orderer(), self.orderer()]
         self.publishers.append(self.publisher())
         self.network.faults = scenario.faults
-        ingesting = [self.loop.create_task(self.ingest(source)) for source in self.sources.values()]
+        lanes = dict.fromkeys(self.lanes.values())
+        ingesting = [self.loop.create_task(self.ingest(lane)) for lane in lanes]
         self.end = self.loop.time() + self.dice.choice([2.0, 4.0, 8.0])
         happening = [
             self.loop.create_task(self.every(seconds, happen))
@@ -357,11 +375,11 @@ class World:
                 self.failure = Wrong(f"{value} has written without the lease")
         if command[0] == "XADD" and str(command[1]).startswith("raw:"):
             values = [v if isinstance(v, bytes) else str(v).encode() for v in command[3:]]
-            frames = raw.unpack(reply, values).frames
-            source = self.sources[str(command[1])[5:-1]]
-            source.written |= set(frames)
-            numberings = [identity(one)[0] for one in frames]
-            source.numbering = max(source.numbering, *numberings, 0)
+            for feed, part in raw.parts(str(command[1])[5:-1], values):
+                frames, source = raw.unpack(reply, part).frames, self.sources[feed]
+                source.written |= set(frames)
+                numberings = [identity(one)[0] for one in frames]
+                source.numbering = max(source.numbering, *numberings, 0)
 
 
 # Time and chance -----------------------------------------------------------------------------

@@ -75,21 +75,45 @@ class Batch:
 
 
 def raw(client: Client, feed: str = DEFAULT, *, beats: bool = False) -> list[Batch]:
-    """Read `raw`, `alive` entries only if asked for; fails where an entry is not as promised."""
+    """Read `raw`, `alive` entries only if asked for; fails where an entry is not as promised.
+
+    Of a lane that feeds share, only this feed's parts are listed.
+    """
+    lane = (client.hget("feeds", feed) or feed.encode()).decode()
     found = []
-    for entry, values in entries(client, f"raw:{{{feed}}}"):
-        names = values[0::2]
-        assert names[:4] == [b"t", b"line", b"conn", b"up"], names[:4]
-        event, received = "", values[9::2]
-        if names[4:] == [b"event"]:
-            event, received = values[9].decode(), []
-        else:
-            assert names[4:] == [b"%d" % at for at in range(len(received))], names
-        line, connection = values[3].decode(), values[5].decode()
-        if event != "alive" or beats:
-            time, listened = int(values[1]), int(values[7])
-            found.append(Batch(entry, time, line, connection, listened, event, received))
+    for entry, values in entries(client, f"raw:{{{lane}}}"):
+        for part in parts(values) if lane.startswith("+") else [values]:
+            if lane.startswith("+"):
+                assert part[0] == b"feed", part[0]
+                whose, part = part[1].decode(), part[2:]
+                if whose != feed:
+                    continue
+            batch = _batch(entry, part)
+            if batch.event != "alive" or beats:
+                found.append(batch)
     return found
+
+
+def parts(values: list[bytes]) -> list[list[bytes]]:
+    """Cut an entry of a lane that feeds share into its parts; each begins with `feed`."""
+    found: list[list[bytes]] = []
+    for at in range(0, len(values), 2):
+        if values[at] == b"feed":
+            found.append([])
+        found[-1] += values[at : at + 2]
+    return found
+
+
+def _batch(entry: bytes, values: list[bytes]) -> Batch:
+    names = values[0::2]
+    assert names[:4] == [b"t", b"line", b"conn", b"up"], names[:4]
+    event, received = "", values[9::2]
+    if names[4:] == [b"event"]:
+        event, received = values[9].decode(), []
+    else:
+        assert names[4:] == [b"%d" % at for at in range(len(received))], names
+    line, connection = values[3].decode(), values[5].decode()
+    return Batch(entry, int(values[1]), line, connection, int(values[7]), event, received)
 
 
 def raw_frames(client: Client, feed: str = DEFAULT) -> list[bytes]:

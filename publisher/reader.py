@@ -25,9 +25,10 @@ AWAY = 0.1
 class Tail:
     """What comes for one sink, from its cursor on; to be closed when nobody takes it any more."""
 
-    def __init__(self, stream: Stream, feed: str, cursor: bytes) -> None:
+    def __init__(self, stream: Stream, feed: bytes, cursor: bytes) -> None:
+        self.feed = feed
+        """Its name; empty in a lane of its own."""
         self._stream = stream
-        self._feed = feed.encode()
         self._entries: list[Entry] = []
         self._size = 0
         self._came = asyncio.Event()
@@ -67,7 +68,7 @@ class Tail:
 
     async def _catch_up(self) -> None:
         """Read on for itself."""
-        entries, cursor = await self._stream.read_on(self.cursor, self._feed)
+        entries, cursor = await self._stream.read_on(self.cursor, self.feed)
         self._entries += entries
         self.cursor = cursor
 
@@ -75,11 +76,6 @@ class Tail:
     def since(self) -> int | None:
         """When the first message that waits here was received, µs."""
         return ordered.received_at(self._entries[0][1]) if self._entries else None
-
-    @property
-    def of(self) -> bytes:
-        """The feed."""
-        return self._feed
 
 
 class Stream:
@@ -101,7 +97,7 @@ class Stream:
 
     def tail(self, feed: str, cursor: bytes) -> Tail:
         """Make the tail of a feed from behind `cursor` on."""
-        return Tail(self, feed, cursor)
+        return Tail(self, feed.encode() if self.shared else b"", cursor)
 
     def join(self, tail: Tail) -> bool:
         """Let a tail follow that has come up to where it is read; tells whether it had."""
@@ -110,18 +106,17 @@ class Stream:
         elif position(tail.cursor) < position(self.cursor):
             return False
         tail._behind = False
-        self.tails.setdefault(tail.of if self.shared else b"", []).append(tail)
+        self.tails.setdefault(tail.feed, []).append(tail)
         self._reader.look_again(self)
         return True
 
     def leave(self, tail: Tail) -> None:
         """Let a tail follow no more."""
-        feed = tail.of if self.shared else b""
-        following = self.tails.get(feed, [])
+        following = self.tails.get(tail.feed, [])
         if tail in following:
             following.remove(tail)
             if not following:
-                del self.tails[feed]
+                del self.tails[tail.feed]
 
     def came(self, entries: list[Entry], behind: bytes) -> None:
         """Hand on what has been read behind the cursor, if that is still there."""

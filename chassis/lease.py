@@ -14,9 +14,9 @@ from importlib import resources
 from prometheus_client import Gauge
 
 from . import clock
-from .redis import Command, Link, Script
+from .redis import Command, Link, Script, checked
 
-_RENEW = Script(resources.files(__package__).joinpath("lease.lua").read_text())
+_ACQUIRE = Script(resources.files(__package__).joinpath("lease.lua").read_text())
 
 _RELEASE = Script("""#!lua flags=allow-oom
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -70,20 +70,28 @@ class Lease:
         A lease that ran out but that nobody else took comes back with a new fence. Raises
         whatever the Redis client raises, and then nothing is known.
         """
-        # Counted from before the request: the server's clock starts later than ours.
-        asked = clock.monotonic()
-        return self._answered(await self._link.send(*self._request()), asked)
+        checked(await renew(self._link, [self]))
+        return bool(self.value)
 
     def _request(self) -> Command:
-        keys = [self.key, self._fence_key]
-        return _RENEW(keys=keys, args=[self.value, self._instance, int(self._ttl * 1000)])
+        ttl = int(self._ttl * 1000)
+        if self.value:
+            # One command in place of a script's three. If the lease is another's by now, that one
+            # keeps it for longer by this much, once.
+            return ("GETEX", self.key, "PX", ttl)
+        return _ACQUIRE(keys=[self.key, self._fence_key], args=[self._instance, ttl])
 
-    def _answered(self, reply: bytes, asked: float) -> bool:
-        self.value = reply.decode()
+    def _answered(self, reply: bytes | None, asked: float) -> None:
+        """Note to a request of the time `asked` who holds the lease; None: it has run out."""
+        holder = (reply or b"").decode()
+        self.value = holder if not self.value or holder == self.value else ""
         self._deadline = asked + self._ttl
         if self.value:
             self._fence.set(int(self.value.partition(":")[0]))
-        return bool(self.value)
+
+    def due(self, now: float) -> bool:
+        """Tell whether a third of its time has gone by, so that it is to be renewed."""
+        return now >= self._deadline - self._ttl * 2 / 3
 
     async def seize(self) -> None:
         """Take the lease whoever holds it, for an operator; the holder finds itself fenced."""
@@ -99,20 +107,23 @@ class Lease:
 
 
 async def renew(link: Link, leases: Sequence[Lease]) -> list[Exception]:
-    """Renew leases, as `acquire` does, all with one request; each succeeds or fails alone.
+    """Acquire or renew leases, all with one request; each succeeds or fails alone.
 
     Returns what the server said to those that failed, of which nothing is known. Raises when
     there was no answer at all.
     """
+    # Counted from before the request: the server's clock starts later than ours.
     asked = clock.monotonic()
     replies = await link.send_all([lease._request() for lease in leases])
-    failed = []
+    failed, gone = [], []
     for lease, reply in zip(leases, replies, strict=True):
         if isinstance(reply, Exception):
             failed.append(reply)
         else:
             lease._answered(reply, asked)
-    return failed
+            if reply is None:
+                gone.append(lease)
+    return failed + (await renew(link, gone) if gone else [])
 
 
 def instance_name() -> str:

@@ -131,7 +131,12 @@ class Shares(Generic[W]):
 
     async def _renew(self) -> list[Exception]:
         """Renew the leases under which there is work, and stop the work whose lease is gone."""
-        working = [(lease, lease.value, stopped) for lease, stopped, _ in self._working.values()]
+        now = clock.monotonic()
+        working = [
+            (lease, lease.value, stopped)
+            for lease, stopped, _ in self._working.values()
+            if lease.due(now)
+        ]
         failed = await renew(self._link, [lease for lease, _, _ in working])
         for lease, before, stopped in working:
             if not lease.value:

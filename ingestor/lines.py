@@ -45,18 +45,19 @@ class Lines:
     """All lines by their pieces of work."""
 
     def __init__(
-        self, peers: tuple[Peer, ...], file: FeedsFile, own: lanes.Own, lanes: Lanes, make: Make,
+        self, peers: tuple[Peer, ...], file: FeedsFile, own: lanes.Own, ours: Lanes, make: Make,
         log: Log,
     ) -> None:  # fmt: skip
         """Want each of `peers`, or else each feed in the file; `own` says who gets a lane."""
         self._file = file
         self._own = own
-        self._lanes = lanes
+        self._lanes = ours
         self._make = make
         self._log = log
         self._wanted: dict[tuple[str, str], Wanted] = {}
         self._lane_of: dict[str, str] = {}
         """The lane of each feed, as Redis has told."""
+        self._table = lanes.Table(self._lanes.link)
         self._entered = False
         self._pieces: dict[Piece, list[Wanted]] = {}
         self._running: dict[tuple[str, str], Line] = {}
@@ -88,10 +89,10 @@ class Lines:
         """
         link = self._lanes.link
         feeds = list(dict.fromkeys(feed for feed, _ in self._wanted))
-        known = await lanes.known(link) if self._entered else {}
+        known = await self._table.rows() if self._entered else {}
         if new := [feed for feed in feeds if feed not in known]:
             await lanes.enter(link, new, self._own)
-            known = await lanes.known(link)
+            known = await self._table.rows()
             self._entered = True
         self._lane_of.update({feed: known[feed] for feed in feeds if feed in known})
         self._sort()

@@ -207,6 +207,11 @@ class Lane:
         return told
 
     @property
+    def astir(self) -> bool:
+        """Whether there is something new to tell of any feed."""
+        return bool(self._touched or self._holding)
+
+    @property
     def full(self) -> bool:
         """Whether reading should pause until an operator decides."""
         return any(map(self.halted, self._holding.values()))

@@ -36,8 +36,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
     """Give the worker this replica's fair share of the lanes there are."""
 
+    table = lanes.Table(link)
+
     async def find() -> list[str]:
-        return sorted(set((await lanes.known(link)).values()))
+        return sorted(set((await table.rows()).values()))
 
     return Shares(
         link,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -28,8 +29,12 @@ from .store import READ_MESSAGES, Store, Verdict
 SAVE_EVERY = 0.5
 """Seconds between commits of checkpoints with which nothing comes out."""
 
-LOOK_EVERY = 1.0
-"""Seconds between looks at the numberings in Redis, and notes on what is in memory."""
+TELL_EVERY = 1.0
+"""Seconds between notes on what is in memory."""
+
+AT_REST = 5.0
+"""The same for a lane in which nothing goes on; and seconds without a commit after which it is looked
+whether Redis still has the numbering, which each commit sees by itself."""
 
 FULL = 0.2
 """Seconds to wait when there is no lane that may be read."""
@@ -71,6 +76,8 @@ class _Work:
         """Value of the lease then; under a later one, another may have written since."""
         self.behind = False
         """Whether more was waiting in the input when it was last read."""
+        self.told = self.seen = -math.inf
+        """When it was last told of, and when Redis last had its numbering, on the monotonic clock."""
         self._log = log
         self._feeds: dict[str, _Feed] = {}
         self._pending: dict[str, Notices] = {}
@@ -86,6 +93,10 @@ class _Work:
         if feed is None:
             feed = self._feeds[name] = _Feed(name, self._log)
         return feed
+
+    def to_be_told(self, now: float) -> bool:
+        """Tell whether it is time for a note on what is in memory."""
+        return now - self.told >= (TELL_EVERY if self.behind or self.lane.astir else AT_REST)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Tell what is in memory of each feed that has changed, also to the metrics."""
@@ -310,6 +321,7 @@ class Worker:
         for name, verdict in verdicts.items():
             work = self._working[name]
             if verdict is Verdict.DONE:
+                work.seen = began
                 for move in commits[name].moves:
                     work.feed(move.feed).metrics.observe(move.outputs, took)
                     self._tell(move, work)
@@ -354,13 +366,18 @@ class Worker:
         for work in working.values():
             await self._park(work)
             work.tell()
-        if now - self._looked >= LOOK_EVERY and working:
+        if now - self._looked >= TELL_EVERY and working:
             self._looked = now
-            await self._link.attempt(lambda: self._look(working.values()))
+            await self._link.attempt(
+                lambda: self._look([w for w in working.values() if now - w.seen >= AT_REST])
+            )
             await self._link.attempt(self._allowance.look)
+            statuses = {}
             for work in working.values():
                 self._allow(work)
-            statuses = {name: work.status() for name, work in working.items()}
+                if work.to_be_told(now):
+                    work.told = now
+                    statuses[work.name] = work.status()
             await self._link.attempt(lambda: self._store.tell(statuses))
 
     async def _park(self, work: _Work) -> None:
@@ -372,8 +389,11 @@ class Worker:
             if rejects.kept:
                 await self._link.attempt(partial(self._store.park, work.name, name, rejects.kept))
 
-    async def _look(self, works: Iterable[_Work]) -> None:
+    async def _look(self, works: Sequence[_Work]) -> None:
         """See whether Redis still has the numberings that are continued here."""
         expected = {work.name: (work.lane.cursor, work.fence) for work in works}
-        for name in sorted(await self._store.lost(expected)):
+        lost = await self._store.lost(expected)
+        for work in works:
+            work.seen = clock.monotonic()
+        for name in sorted(lost):
             self._refused(self._working[name], Verdict.LOST)

@@ -30,6 +30,9 @@ _TRIM = Script(resources.files(__package__).joinpath("trim.lua").read_text())
 LOOK_EVERY = 1.0
 """Seconds between trimmings and looks at the numbering's identity."""
 
+AT_REST = 5
+"""So many times as long is waited while nothing comes, and all is confirmed."""
+
 COUNT_MESSAGES = 2000
 """Messages to count back at a time, roughly."""
 
@@ -95,6 +98,8 @@ class Lane:
         self._incarnation: bytes | None = None
         self._retention = Retention(retain, START)
         self._trimmed = START
+        self._all_confirmed = False
+        """Whether all sinks had confirmed all when it was looked last."""
         self._told: dict[str, int] = {}
         """What was said of how much each feed's slowest sink has confirmed."""
         self._unsaved: dict[Peer, tuple[bytes, int | None]] = {}
@@ -265,8 +270,12 @@ class Lane:
 
     async def _keep_house(self) -> None:
         while True:
-            await self._link.attempt(self.look)
-            await asyncio.sleep(LOOK_EVERY)
+            looked = await self._link.attempt(self.look)
+            before = self.stream.cursor if looked and self._all_confirmed else None
+            for _ in range(AT_REST):
+                await asyncio.sleep(LOOK_EVERY)
+                if self.stream.cursor != before:
+                    break
 
     async def look(self) -> None:
         """See that the numbering lives, trim, tell lags."""
@@ -293,8 +302,11 @@ class Lane:
     async def _tell_lags(self, order: Order) -> None:
         """Tell for how long the oldest message of each sink has waited."""
         unknown = []
+        self._all_confirmed = all(
+            order.confirmed(sink, shared=shared(self.name)) for sink in self.positions.values()
+        )
         for peer, sink in self._sinks.items():
-            if order.end is not None and self.positions[peer].serial == order.serials[peer.feed]:
+            if order.confirmed(self.positions[peer], shared=shared(self.name)):
                 sink.tell_lag(None)
             elif (since := sink.waiting_since) is not None:
                 sink.tell_lag(since)

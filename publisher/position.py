@@ -68,17 +68,20 @@ class Order(NamedTuple):
         """
         return self.end is not None and position(confirmed) > position(self.end)
 
-    def advance(self, sink: Position, *, shared: bool = False) -> None:
-        """Note that a sink has confirmed all, if so, whatever others have put behind it.
+    def confirmed(self, sink: Position, *, shared: bool = False) -> bool:
+        """Tell whether a sink has confirmed all that came out of its feed.
 
         In a lane that is `shared` no earlier version has put anything that had no serial.
         """
-        end, serial = self.end, sink.serial
-        if serial is None and shared:
-            serial = 0
+        serial = 0 if sink.serial is None and shared else sink.serial
+        return serial == self.serials[sink.feed]
+
+    def advance(self, sink: Position, *, shared: bool = False) -> None:
+        """Note that a sink has confirmed all, if so, whatever others have put behind it."""
+        end = self.end
         if (
             end is not None
-            and serial == self.serials[sink.feed]
+            and self.confirmed(sink, shared=shared)
             and position(end) > position(sink.confirmed)
         ):
             sink.confirmed = end

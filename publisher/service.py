@@ -62,8 +62,10 @@ def share(
     few = len({peer.feed for peer in endpoints}) <= lanes.Own().first
     """Whether endpoints are connected before their feed is known."""
 
+    feeds = lanes.Table(link)
+
     async def find() -> list[Supply]:
-        table = await lanes.known(link)
+        table = await feeds.rows()
         found: dict[str, list[Peer]] = {}
         for peer in endpoints:
             lane = table.get(peer.feed)

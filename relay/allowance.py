@@ -51,6 +51,7 @@ class Allowance:
         """Whether Redis has hardly any memory left, whoever uses it."""
         self._link = link
         self._log = log
+        self._table = lanes.Table(link)
         self._looked = -LOOK_EVERY
         self._warned = False
 
@@ -77,7 +78,7 @@ class Allowance:
         self._looked = now
         try:
             found = await memory(self._link)
-            count = len(set((await lanes.known(self._link)).values()))
+            count = len(set((await self._table.rows()).values()))
         except BaseException:
             self._looked = -LOOK_EVERY
             raise

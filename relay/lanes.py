@@ -8,18 +8,25 @@ never changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
+from chassis import clock
 from chassis.redis import Link, ResponseError, Script, pairs
 
 from . import keys
 
 _ENTER = Script(resources.files(__package__).joinpath("enter.lua").read_text())
 
-SHARED = 12
-"""Lanes that feeds share: even over two, three, four or six replicas."""
+SHARED = 6
+"""Lanes that feeds share: even over two, three or six replicas. What comes in within a moment is
+written and committed lane by lane, so that many would cost nearly as much as a lane for each."""
+
+AGAIN = 5.0
+"""Seconds after which the table is read again though it has the same length."""
 
 MARK = "+"
 """Begins the name of a shared lane; no feed's name has it."""
@@ -49,10 +56,34 @@ async def enter(link: Link, feeds: Iterable[str], own: Own) -> None:
 
 async def known(link: Link) -> dict[str, str]:
     """Read the lane of each feed there is."""
-    table, members = await link.send_all([("HGETALL", keys.FEEDS), ("SMEMBERS", keys.FEEDS)])
-    if not isinstance(table, Exception):
-        return {feed.decode(): lane.decode() for feed, lane in pairs(table).items()}
-    if isinstance(members, ResponseError) or not isinstance(members, list):
-        raise table
-    # As an earlier version left it: each feed has its own.
-    return {feed.decode(): feed.decode() for feed in members}
+    try:
+        table = await link.send("HGETALL", keys.FEEDS)
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        # As an earlier version left it: each feed has its own.
+        return {feed.decode(): feed.decode() for feed in await link.send("SMEMBERS", keys.FEEDS)}
+    return {feed.decode(): lane.decode() for feed, lane in pairs(table).items()}
+
+
+class Table:
+    """The table as it was read last: again as soon as it has another length, and now and then."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._rows: dict[str, str] = {}
+        self._read = -math.inf
+
+    async def rows(self) -> Mapping[str, str]:
+        """Get the lane of each feed there is. Raises what the link raises."""
+        if not await self._fresh():
+            self._rows = await known(self._link)
+            self._read = clock.monotonic()
+        return self._rows
+
+    async def _fresh(self) -> bool:
+        if clock.monotonic() - self._read >= AGAIN:
+            return False
+        with contextlib.suppress(ResponseError):  # not a hash yet
+            return bool(await self._link.send("HLEN", keys.FEEDS) == len(self._rows))
+        return False

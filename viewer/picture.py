@@ -25,8 +25,9 @@ FRAME = 200
 WAITS = 0.5
 """Seconds after which an open gap is worth a word: most last for some milliseconds."""
 
-OUTDATED = 5.0
-"""Seconds after which what an orderer has told of itself is no longer the present."""
+OUTDATED = 10.0
+"""Seconds after which what an orderer has told of itself is no longer the present; at rest, it does
+so every five."""
 
 DELAYS = (*LATENCY, None)
 """Upper bounds of the buckets in which an orderer counts delays, seconds."""

@@ -192,6 +192,17 @@ class Server:
     def _getstring(self, words: list[bytes]) -> bytes | None:
         return self._string(words[1])
 
+    def _getex(self, words: list[bytes]) -> bytes | None:
+        value = self._string(words[1])
+        if words[2].upper() != b"PX":
+            raise error(SYNTAX)
+        milliseconds = integer(words[3])
+        if value is not None:
+            if not 0 < milliseconds <= _MOST_INTEGER - self._now():
+                raise error("ERR invalid expire time in 'getex' command")
+            self._deadlines[words[1]] = self._now() + milliseconds
+        return value
+
     def _set(self, words: list[bytes]) -> bytes | None:
         key, value = words[1], words[2]
         only_new, milliseconds = False, None
@@ -445,6 +456,7 @@ _TABLE: dict[str, tuple[Callable[[Server, list[bytes]], Any], int, int | None, s
     "ping": (Server._ping, 1, 2, ""),
     "time": (Server._clock, 1, 1, ""),
     "get": (Server._getstring, 2, 2, ""),
+    "getex": (Server._getex, 4, 4, "w"),
     "set": (Server._set, 3, None, "wm"),
     "del": (Server._del, 2, None, "w"),
     "unlink": (Server._del, 2, None, "w"),

@@ -198,15 +198,16 @@ filled: list[Words] = [
     ("ZINCRBY", "sorted1", 2.5, "h"),
     *[("XADD", "stream1", f"{at}-{at % 3}", "f", f"v{at}") for at in (1, 2, 3, 4)],
 ]
-leased = words(
-    "EVAL", LEASE, 2, *LEASES, st.sampled_from([VALUE, VALUE, VALUE, "", "1:a"]),
-    st.sampled_from("ab"), durations,
-)  # fmt: skip
+leased = chosen(
+    words("EVAL", LEASE, 2, *LEASES, st.sampled_from("ab"), durations),
+    words("GETEX", LEASES[0], "PX", durations),
+)
 scripts = st.sampled_from(SMALL_SCRIPTS)
 
 commands = chosen(
     words("PING", some(texts, 0)),
     words("GET", on_string),
+    words("GETEX", on_string, "PX", durations),
     words("SET", on_string, texts, maybe("PX", durations), maybe("nx")),
     words("SET", on_string, texts, some(st.sampled_from(["PX", "NX", 0, -5]), 0)),
     words("DEL", some(ANY_KEY)),

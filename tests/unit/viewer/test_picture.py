@@ -73,8 +73,8 @@ def test_what_came_in_is_what_has_not_gone_out() -> None:
         ("useless", "1:x", {"useless": 12}),
         ("unconnected", "1:x", {"lines": [], "useless": 12}),
         ("full", "1:x", {"full": True, "lines": []}),
-        ("untold", "1:x", {"time": NOW - 6_000_000}),
-        ("unordered", None, {"time": NOW - 6_000_000}),
+        ("untold", "1:x", {"time": NOW - 11_000_000}),
+        ("unordered", None, {"time": NOW - 11_000_000}),
     ],
 )
 def test_the_worst_that_holds(state: str, holder: str | None, told: dict[str, Any]) -> None:

@@ -55,11 +55,13 @@ class Asking:
         """When the next question may be asked."""
         self.stuck: asyncio.Future[None] = self._loop.create_future()
         """Raises Stuck when no answer comes."""
-        self._timer = self._loop.call_later(KEEP_ALIVE, self._ask)
+        self._timer: asyncio.Handle | None = None
+        self._again(KEEP_ALIVE, self._ask)
 
     def stop(self) -> None:
         """Ask nothing any more."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self.stuck.cancel()
 
     def sending(self) -> bytes | None:
@@ -74,7 +76,7 @@ class Asking:
         if left <= 0:
             return self._question()
         left += -(now + left) % TOGETHER
-        if self._timer.when() - self._loop.time() > left:
+        if self._due - self._loop.time() > left:
             self._again(left, self._ask)
         return None
 
@@ -116,5 +118,8 @@ class Asking:
             self.stuck.set_exception(Stuck())
 
     def _again(self, seconds: float, what: Callable[[], None]) -> None:
-        self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, what)
+        if self._timer is not None:
+            self._timer.cancel()
+        # uvloop's timers do not always know when they are due.
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due, what)

@@ -65,6 +65,8 @@ class Lane:
         """Bytes that Redis needs for the lane, the messages that have gone out included."""
         self.average = 0.0
         """Frames that wait of a line, on the average."""
+        self._aside: dict[str, int] = {}
+        """The feeds for which something is set aside, with how many bytes that is for all."""
         self.took = 0.0
         """Seconds that the last look took."""
         self.members: list[Member] = []
@@ -132,6 +134,10 @@ class Lane:
         """Tell whether a feed holds frames back, or may do so: nobody knows."""
         return feed in self._waiting or now > self._known_until
 
+    def aside(self, feed: str) -> int:
+        """Tell how many bytes are set aside in the lane, if any are for this feed."""
+        return self._aside.get(feed, 0)
+
     def has_read(self, entry: tuple[int, int]) -> bool:
         """Tell whether the orderer had read an entry when it said who holds frames back."""
         return entry <= self._read
@@ -182,7 +188,7 @@ class Lane:
         serials = [keys.of(self.name, feed, keys.ORDER_SERIAL) for feed in feeds]
         commands: list[Command] = [
             ("HMGET", keys.order(self.name), keys.ORDER_SEEN, keys.ORDER_WAITING, *serials),
-            ("HMGET", keys.confirmed(self.name), *(feeds or [""])),
+            ("HMGET", keys.confirmed(self.name), keys.ASIDE, *feeds),
         ]
         if self._busy or self._looked < 0:
             await self.allowance.look()
@@ -192,13 +198,17 @@ class Lane:
                 ("MEMORY", "USAGE", keys.raw(self.name), "SAMPLES", 0),
                 ("MEMORY", "USAGE", keys.ordered(self.name), "SAMPLES", 0),
             ]
-        (seen, waiting, *serials), confirmed, *sizes = checked(await self.link.send_all(commands))
+        (seen, waiting, *serials), (aside, *confirmed), *sizes = checked(
+            await self.link.send_all(commands)
+        )
         if sizes:
             # What waits in `raw` comes into `ordered` before it is trimmed there.
             self.stored = 2 * (sizes[0] or 0) + (sizes[1] or 0)
             self.pen.unchecked = 0
         self._looked, self.took = now, clock.monotonic() - now
         self._note(seen, waiting)
+        size, *whose = (aside or b"0").decode().split()
+        self._aside = dict.fromkeys(whose, int(size))
         unsent = {
             feed: max(0, int(serial or 0) - int(sent or 0))
             for feed, serial, sent in zip(feeds, serials, confirmed, strict=False)

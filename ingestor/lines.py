@@ -8,6 +8,7 @@ with the file, and Redis says which lane carries a feed.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -91,12 +92,17 @@ class Lines:
         feeds = list(dict.fromkeys(feed for feed, _ in self._wanted))
         known = await self._table.rows() if self._entered else {}
         if new := [feed for feed in feeds if feed not in known]:
-            await lanes.enter(link, new, self._own)
+            await lanes.enter(link, new, self._own._replace(named=[*self._own.named, *self._stops]))
             known = await self._table.rows()
             self._entered = True
         self._lane_of.update({feed: known[feed] for feed in feeds if feed in known})
         self._sort()
         return list(self._pieces)
+
+    @property
+    def _stops(self) -> list[str]:
+        """List the feeds that wait for what is missing, however long: nobody is to wait with them."""
+        return [name for name, words in self._file.feeds.items() if words.gap_timeout == math.inf]
 
     def _sort(self) -> None:
         """Sort the lines into pieces, and tell those who work on them if anything is new."""

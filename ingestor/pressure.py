@@ -18,11 +18,18 @@ from .writer import Writer
 GONE = 3 / 4
 """Share of what may wait at which a feed that was held back is read again."""
 
+ASIDE = 1 / 5
+"""Share of its memory that a shared lane may need for what is set aside of it; feeds for which
+something is are held back then, and the others go on."""
+
 CRAMMED = 5 / 4
 """How much of its memory a shared lane takes when all of its feeds are held back."""
 
 LEAST_PAUSE = 0.05
 """Seconds between two looks at what waits, while a feed is held back, at least."""
+
+MOST_PAUSE = 0.5
+"""The same, at most: a look takes long for other reasons, too."""
 
 REST = 20
 """How many times as long as a look it is until the next: to measure 500 MiB takes Redis 30 ms."""
@@ -43,6 +50,8 @@ class Load(NamedTuple):
     """Bytes that it may need."""
     shared: bool
     """Whether other feeds are in the lane, too."""
+    aside: int
+    """Bytes that are set aside in the lane for endpoints that are away, if any for this feed's."""
     short: bool
     """Whether Redis has no memory for anybody."""
 
@@ -59,6 +68,9 @@ class Load(NamedTuple):
         room = self.room * share
         if not self.shared:
             return self.stored >= room
+        if self.aside >= room * ASIDE:
+            return True
+        room *= 1 - ASIDE
         return self.stored >= room and (self.frames > self.average or self.stored >= room * CRAMMED)
 
 
@@ -101,7 +113,7 @@ class Pressure:
             while self._full(GONE) and not await until(stop, pause):
                 # Others of the lane may be held back, too: one look serves all.
                 await lane.look(within=pause / 2)
-                pause = max(LEAST_PAUSE, REST * lane.took)
+                pause = min(max(LEAST_PAUSE, REST * lane.took), MOST_PAUSE)
         finally:
             self.paused = False
             self._metrics.paused.set(0)
@@ -114,5 +126,6 @@ class Pressure:
         lane = self._lane
         return Load(
             self.backlog.waiting, lane.limit, lane.average, lane.stored,
-            lane.allowance.feed or math.inf, lane.shared, lane.allowance.short,
+            lane.allowance.feed or math.inf, lane.shared, lane.aside(self.peer.feed),
+            lane.allowance.short,
         ).full(share)  # fmt: skip

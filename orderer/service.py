@@ -35,7 +35,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
     """Give the worker this replica's fair share of the lanes there are."""
-
     table = lanes.Table(link)
 
     async def find() -> list[str]:

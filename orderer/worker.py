@@ -33,8 +33,8 @@ TELL_EVERY = 1.0
 """Seconds between notes on what is in memory."""
 
 AT_REST = 5.0
-"""The same for a lane in which nothing goes on; and seconds without a commit after which it is looked
-whether Redis still has the numbering, which each commit sees by itself."""
+"""The same for a lane in which nothing goes on; and seconds without a commit after which it is
+looked whether Redis still has the numbering, which each commit sees by itself."""
 
 FULL = 0.2
 """Seconds to wait when there is no lane that may be read."""
@@ -77,7 +77,7 @@ class _Work:
         self.behind = False
         """Whether more was waiting in the input when it was last read."""
         self.told = self.seen = -math.inf
-        """When it was last told of, and when Redis last had its numbering, on the monotonic clock."""
+        """When it was last told of, and when Redis last had its numbering; monotonic clock."""
         self._log = log
         self._feeds: dict[str, _Feed] = {}
         self._pending: dict[str, Notices] = {}

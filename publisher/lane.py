@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from itertools import chain
 from typing import Protocol
 
+from chassis import clock
 from chassis.lease import Lease
 from chassis.logs import Log
 from chassis.redis import Link, Script, Unavailable, checked, pairs
-from chassis.tasks import end, first
+from chassis.tasks import end, first, until
 from relay import keys, ordered
 from relay.allowance import Allowance
 from relay.entry import START, position
@@ -20,6 +22,7 @@ from relay.feeds import Peer
 from relay.lanes import shared
 from relay.reading import ReadSize
 
+from .aside import FROM, Aside, Superseded
 from .position import Order, Position
 from .reader import Reader
 from .retention import Retention
@@ -36,15 +39,17 @@ AT_REST = 5
 COUNT_MESSAGES = 2000
 """Messages to count back at a time, roughly."""
 
+HURRY = 1 / 8
+"""Share of a lane's memory after which it does not wait for the next look."""
+
+PATIENCE = 2.0
+"""Seconds for which a shared lane is kept for a sink that has not confirmed."""
+
 AMONG_OTHERS = 100
 """Entries of a shared lane to look through for one of a feed."""
 
 SAVES = 4
 """How often positions in a shared lane are saved at most, while each sink is asked once."""
-
-
-class Superseded(Exception):
-    """Another publisher has the lane."""
 
 
 class Lost(Exception):
@@ -95,12 +100,16 @@ class Lane:
         self._pace = pace
         self._allowance = allowance
         self._log = log
+        self._aside = Aside(link, name, lease.key)
         self._incarnation: bytes | None = None
         self._retention = Retention(retain, START)
         self._trimmed = START
+        self._looked = 0
+        """Bytes that had been read when it was looked last."""
+        self._hurry = asyncio.Event()
         self._all_confirmed = False
         """Whether all sinks had confirmed all when it was looked last."""
-        self._told: dict[str, int] = {}
+        self._told: dict[str, int | str] = {}
         """What was said of how much each feed's slowest sink has confirmed."""
         self._unsaved: dict[Peer, tuple[bytes, int | None]] = {}
         self._wanted = asyncio.Event()
@@ -117,7 +126,6 @@ class Lane:
         """
         try:
             await self._link.patiently(lambda: self.load(sinks))
-            self.stream = self._reader.follow(self.name, self._slowest(), self._retention.note)
             try:
                 await first(self._supply(stop), self.keep_saving(), self._keep_house())
                 if self._link.up:  # Redis may have lost the lane, and ended it thereby
@@ -188,6 +196,7 @@ class Lane:
                 self._sinks[peer].data_loss()
             order.advance(sink, shared=shared(self.name))
         await self._count_back()
+        self.stream = self._reader.follow(self.name, self._slowest(), self._note)
 
     async def _count_back(self) -> None:
         """Count what is kept behind the slowest sink."""
@@ -253,15 +262,20 @@ class Lane:
 
     def _to_tell(
         self, feeds: Iterable[str], unsaved: Mapping[Peer, tuple[bytes, int | None]]
-    ) -> dict[str, int]:
-        """Tell of feeds how much their slowest sinks have confirmed, if that has changed."""
+    ) -> dict[str, int | str]:
+        """Tell of feeds how much their slowest sinks have confirmed, if that has changed.
+
+        And what is set aside.
+        """
         serials: dict[str, list[int]] = {feed: [] for feed in feeds}
         for peer, sink in self.positions.items():
             if peer.feed in serials:
                 serial = unsaved[peer][1] if peer in unsaved else sink.serial
                 serials[peer.feed].append(serial or 0)
-        slowest = {feed: min(each) for feed, each in serials.items()}
-        return {feed: least for feed, least in slowest.items() if self._told.get(feed) != least}
+        said: dict[str, int | str] = {feed: min(each) for feed, each in serials.items()}
+        if self._aside.summary or keys.ASIDE in self._told:
+            said[keys.ASIDE] = self._aside.summary
+        return {field: value for field, value in said.items() if self._told.get(field) != value}
 
     def _key(self, peer: Peer) -> str:
         return keys.sink(self.name, peer.feed, peer.name)
@@ -270,12 +284,19 @@ class Lane:
 
     async def _keep_house(self) -> None:
         while True:
+            self._looked = self._retention.size
+            self._hurry.clear()
             looked = await self._link.attempt(self.look)
             before = self.stream.cursor if looked and self._all_confirmed else None
             for _ in range(AT_REST):
-                await asyncio.sleep(LOOK_EVERY)
-                if self.stream.cursor != before:
+                if await until(self._hurry, LOOK_EVERY) or self.stream.cursor != before:
                     break
+
+    def _note(self, entries: list[ordered.Entry]) -> None:
+        """Note what has been read; where that was much, it is looked after at once."""
+        self._retention.note(entries)
+        if self._retention.size - self._looked > HURRY * (self._allowance.feed or math.inf):
+            self._hurry.set()
 
     async def look(self) -> None:
         """See that the numbering lives, trim, tell lags."""
@@ -284,6 +305,7 @@ class Lane:
         self._incarnation = self._incarnation or order.incarnation
         if order.incarnation != self._incarnation or any(map(order.before, before.values())):
             await self._link.send("DEL", *map(self._key, self.positions))
+            await self._aside.forget(self.positions)
             raise Lost
         for sink in self.positions.values():
             order.advance(sink, shared=shared(self.name))
@@ -291,13 +313,31 @@ class Lane:
             # An endpoint that was waited for may have been taken out.
             await self._save({})
         await self._allowance.look()
+        if shared(self.name):
+            await self._set_aside(order)
         # The positions may move whenever this waits: what to trim is decided without waiting.
-        trimmable = self._retention.trimmable(self._slowest(), self._allowance.kept)
+        needed = min(self._slowest(), self.stream.needed, key=position)
+        trimmable = self._retention.trimmable(needed, self._allowance.kept)
         if trimmable is not None and trimmable != self._trimmed:
             args = [self._fence, keys.ordered(self.name), trimmable]
             await self._link.send(*_TRIM(keys=[self.lease.key], args=args))
             self._trimmed = trimmable
         await self._tell_lags(order)
+
+    async def _set_aside(self, order: Order) -> None:
+        """Set aside what others of the lane would be held back for."""
+        aside, sinks = self._aside, self.positions
+        await aside.look(sinks.items(), self._fence)
+        long_ago = clock.wall_us() - PATIENCE * 1e6
+        behind = [
+            peer
+            for peer, sink in sinks.items()
+            if not order.confirmed(sink, shared=True)
+            and (self._sinks[peer].waiting_since or 0) < long_ago
+        ]
+        if behind and await aside.size() >= FROM * (self._allowance.feed or math.inf):
+            for peer in behind:
+                await aside.add(peer, sinks[peer], self._fence)
 
     async def _tell_lags(self, order: Order) -> None:
         """Tell for how long the oldest message of each sink has waited."""
@@ -313,10 +353,16 @@ class Lane:
             else:
                 unknown.append(peer)
         count = AMONG_OTHERS if shared(self.name) else 1
-        stream = keys.ordered(self.name)
         replies = await self._link.send_all(
             [
-                ("XRANGE", stream, b"(" + self.positions[peer].confirmed, "+", "COUNT", count)
+                (
+                    "XRANGE",
+                    self._where(peer),
+                    b"(" + self.positions[peer].confirmed,
+                    "+",
+                    "COUNT",
+                    count,
+                )
                 for peer in unknown
             ]
         )
@@ -331,10 +377,16 @@ class Lane:
                 received = None if oldest is None else ordered.received_at(oldest)
                 self._sinks[peer].tell_lag(received)
 
+    def _where(self, peer: Peer) -> str:
+        """Name the stream in which what a sink has not confirmed begins."""
+        if self.positions[peer].back:
+            return keys.ordered(self.name)
+        return keys.aside(self.name, peer.feed, peer.name)
+
     async def _read_order(self) -> Order:
         fields = Order.fields(self.name, self._feeds)
         values = await self._link.send("HMGET", keys.order(self.name), *fields)
         return Order.read(self._feeds, values)
 
     def _slowest(self) -> bytes:
-        return min((sink.confirmed for sink in self.positions.values()), key=position)
+        return min((sink.held_for for sink in self.positions.values()), key=position)

@@ -19,16 +19,34 @@ class Position:
         """The last entry of the lane up to which all that is the feed's is confirmed."""
         self.serial: int | None = None
         """Serial of the last message that is; None: not known."""
+        self.aside = b""
+        """Up to this entry, what is not confirmed is set aside; empty if nothing is."""
+
+    @property
+    def held_for(self) -> bytes:
+        """The entry behind which the lane is to be kept for the sink."""
+        return self.confirmed if self.back else self.aside
+
+    @property
+    def floor(self) -> tuple[int, int]:
+        """The same, as a position."""
+        return position(self.held_for)
+
+    @property
+    def back(self) -> bool:
+        """Whether all that was set aside is confirmed, or nothing was."""
+        return not self.aside or position(self.confirmed) >= position(self.aside)
 
     def load(self, stored: Mapping[bytes, bytes]) -> None:
         """Take over what was saved."""
         self.confirmed = stored.get(keys.SINK_POSITION, START)
         serial = stored.get(keys.SINK_SERIAL, b"")
         self.serial = int(serial) if serial else None
+        self.aside = stored.get(keys.SINK_ASIDE, b"")
 
     def forget(self) -> None:
         """Begin before the first entry: what it belongs to is lost."""
-        self.confirmed, self.serial = START, None
+        self.confirmed, self.serial, self.aside = START, None, b""
 
 
 class Order(NamedTuple):

@@ -8,15 +8,21 @@ from collections.abc import Callable, Sequence
 from chassis.redis import Link
 from relay import keys, ordered
 from relay.entry import position
+from relay.feeds import Peer
 from relay.lanes import shared
 from relay.ordered import Entry
 from relay.reading import ReadSize, gather, read
+
+from .position import Position
 
 READ_MESSAGES = 2000
 """Messages to read at a time, roughly."""
 
 AHEAD = 1024 * 1024
 """Bytes that may wait for a sink to be sent; beyond, it falls back and reads for itself."""
+
+LAST = b"18446744073709551615-18446744073709551615"
+"""The last entry that there can be in a stream."""
 
 AWAY = 0.1
 """Seconds to wait when Redis has not answered."""
@@ -25,17 +31,26 @@ AWAY = 0.1
 class Tail:
     """What comes for one sink, from its cursor on; to be closed when nobody takes it any more."""
 
-    def __init__(self, stream: Stream, feed: bytes, cursor: bytes) -> None:
+    def __init__(self, stream: Stream, feed: bytes, sink: Position, aside: str) -> None:
         self.feed = feed
         """Its name; empty in a lane of its own."""
+        self.sink = sink
+        """Whose tail it is."""
+        self.aside = aside
+        """The stream of what is set aside for that, if anything is."""
         self._stream = stream
         self._entries: list[Entry] = []
         self._size = 0
         self._came = asyncio.Event()
         self._behind = True
         """Whether it is not among those for whom the stream is read."""
-        self.cursor = cursor
+        self.cursor = sink.confirmed
         """The last entry up to which all that is the feed's is here, or has been taken."""
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether what follows is to be read where it was set aside: its lane may not have it."""
+        return bool(self.sink.aside) and position(self.cursor) < position(self.sink.aside)
 
     async def take(self) -> list[Entry]:
         """Take what has come, or wait for it; nothing comes when somebody has called `wake`."""
@@ -68,7 +83,7 @@ class Tail:
 
     async def _catch_up(self) -> None:
         """Read on for itself."""
-        entries, cursor = await self._stream.read_on(self.cursor, self.feed)
+        entries, cursor = await self._stream.read_on(self)
         self._entries += entries
         self.cursor = cursor
 
@@ -84,6 +99,7 @@ class Stream:
     def __init__(
         self, reader: Reader, lane: str, cursor: bytes, note: Callable[[list[Entry]], None]
     ) -> None:
+        self.lane = lane
         self.name = keys.ordered(lane)
         self.shared = shared(lane)
         self.cursor = cursor
@@ -95,12 +111,20 @@ class Stream:
         self._note = note
         self._own_size = ReadSize(READ_MESSAGES)
 
-    def tail(self, feed: str, cursor: bytes) -> Tail:
-        """Make the tail of a feed from behind `cursor` on."""
-        return Tail(self, feed.encode() if self.shared else b"", cursor)
+    @property
+    def needed(self) -> bytes:
+        """The entry behind which those who follow have yet to be given what there is."""
+        return self.cursor if self.tails else LAST
+
+    def tail(self, peer: Peer, sink: Position) -> Tail:
+        """Make the tail of a sink, from behind what it has confirmed on."""
+        feed = peer.feed.encode() if self.shared else b""
+        return Tail(self, feed, sink, keys.aside(self.lane, peer.feed, peer.name))
 
     def join(self, tail: Tail) -> bool:
         """Let a tail follow that has come up to where it is read; tells whether it had."""
+        if tail.set_aside:
+            return False
         if not self.tails:
             self.cursor = tail.cursor
         elif position(tail.cursor) < position(self.cursor):
@@ -142,23 +166,28 @@ class Stream:
             found.setdefault(ordered.feed(entry[1]), []).append(entry)
         return found
 
-    async def read_on(self, cursor: bytes, feed: bytes) -> tuple[list[Entry], bytes]:
-        """Read on behind `cursor`: what is the feed's, and up to where that is all."""
-        link, upto = self._reader.link, self.cursor
+    async def read_on(self, tail: Tail) -> tuple[list[Entry], bytes]:
+        """Read on for a tail: what is its feed's, and up to where that is all."""
+        link, cursor, size = self._reader.link, tail.cursor, self._own_size
+        # What the lane has is trimmed by a later command on the same connection, if at all.
+        aside = tail.set_aside
+        stream, upto = (tail.aside, tail.sink.aside) if aside else (self.name, self.cursor)
         try:
             entries = await link.send(
-                "XRANGE", self.name, b"(" + cursor, "+", "COUNT", self._own_size.entries
-            )
+                "XRANGE", stream, b"(" + cursor, "+", "COUNT", size.entries
+            )  # fmt: skip
         except Exception as error:
             link.note(error)
             await asyncio.sleep(AWAY)
             return [], cursor
         if not entries:  # up to where the stream is read there is nothing, or not any more
             return [], max(cursor, upto, key=position)
-        self._own_size.learn(entries)
+        size.learn(entries)
+        if aside:
+            return entries, entries[-1][0]
         self._note(entries)
         if self.shared:
-            return [one for one in entries if ordered.feed(one[1]) == feed], entries[-1][0]
+            return [one for one in entries if ordered.feed(one[1]) == tail.feed], entries[-1][0]
         return entries, entries[-1][0]
 
 

@@ -37,6 +37,11 @@ class Retention:
         self._marks = deque([Mark(0, 0, confirmed, position(confirmed))])
         self._counted = self._marks[0]
 
+    @property
+    def size(self) -> int:
+        """Bytes that have been counted since the start."""
+        return self._marks[-1].size
+
     def count_back(self, entries: Iterable[Entry], kept: float) -> bool:
         """Count entries from the first confirmed one backwards; tells whether to go on.
 

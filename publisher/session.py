@@ -78,7 +78,7 @@ class Session:
         self._log = log
         self._at_most_once = settings.delivery == AT_MOST_ONCE
         position = lane.positions[peer]
-        self._tail = lane.stream.tail(peer.feed, position.confirmed)
+        self._tail = lane.stream.tail(peer, position)
         self._contiguity = Contiguity(position.serial)
         self._on_the_way: dict[bytes, tuple[int | None, int]] = {}
         """Of entries that are: the serial of the last message, and when the first was received."""

@@ -65,10 +65,16 @@ def sink(lane: str, feed: str, name: str) -> str:
     return f"sink:{{{lane}}}{within(lane, feed)}:{name}"
 
 
+def aside(lane: str, feed: str, name: str) -> str:
+    """Name the stream of entries of `ordered` that a shared lane need not keep for a sink."""
+    return f"aside:{{{lane}}}{within(lane, feed)}:{name}"
+
+
 def confirmed(lane: str) -> str:
     """Name the hash: feed → how many of its messages its slowest sink has confirmed.
 
-    It is to be compared with the feed's `ORDER_SERIAL`.
+    It is to be compared with the feed's `ORDER_SERIAL`. The field `ASIDE` tells how many bytes are
+    set aside, and for which feeds, in a lane that is shared: `<bytes> <feed> …`.
     """
     return f"confirmed:{{{lane}}}"
 
@@ -177,3 +183,8 @@ SINK_POSITION = b"position"
 SINK_SERIAL = b"serial"
 """Serial of the last message of its feed that it has confirmed."""
 SINK_INCARNATION = b"incarnation"
+SINK_ASIDE = b"aside"
+"""Up to this entry, what it has not confirmed is set aside; left out if nothing is."""
+
+ASIDE = ":aside"
+"""A field of the hash `confirmed`; no feed's name has a colon."""

@@ -51,7 +51,7 @@ def test_feeds_share_lanes(redis: Server, start: Stack) -> None:
     table = lanes(redis)
     assert {feed for feed, lane in table.items() if lane == feed} == {"f0", "f30"}
     shared = set(table.values()) - {"f0", "f30"}
-    assert shared == {f"+{number}" for number in range(12)}
+    assert shared == {f"+{number}" for number in range(6)}
     for lane in shared:
         together = [
             {bytes(part[1]).decode() for part in streams.parts(values)}
@@ -90,13 +90,13 @@ def test_nothing_is_lost_over_an_outage(redis: Server, start: Stack) -> None:
 @one_server
 def test_what_could_not_be_written_is_told_of_each_feed(redis: Server, start: Stack) -> None:
     """An operator would be told of one feed's loss where all of the lane have lost something."""
-    feeds = [start.feed(frames([1])) for _ in range(13)]
+    feeds = [start.feed(frames([1])) for _ in range(7)]
     service = start.ingestor(*named(feeds), INGESTOR_OWN_LANES=0)
-    until(lambda: all(kept(redis, at) for at in range(13)), "the first are written")
-    assert lanes(redis)["f0"] == lanes(redis)["f12"] == "+0"
+    until(lambda: all(kept(redis, at) for at in range(7)), "the first are written")
+    assert lanes(redis)["f0"] == lanes(redis)["f6"] == "+0"
     redis.stop()
     feeds[0].send(frame(2))
-    feeds[12].send(*frames(range(2, 5)))
+    feeds[6].send(*frames(range(2, 5)))
     service.wait_for("waiting for Redis")
     assert service.terminate() == 1
     (told,) = service.events("not drained")
@@ -121,7 +121,7 @@ def test_two_replicas_share_the_lanes(redis: Server, start: Stack) -> None:
             for part in (one, other)
             for shared in (True, False)
         ]
-        return len(one | other) == 40 and not one & other and counts == [6, 2, 6, 2]
+        return len(one | other) == 40 and not one & other and counts == [3, 2, 3, 2]
 
     until(shared_out, "each has half of the shared lanes, and half of the others")
     until(lambda: all(feed.connected == 1 for feed in feeds), "each feed is read once")
@@ -214,7 +214,7 @@ def test_a_silent_feed_costs_nothing(redis: Server, start: Stack) -> None:
         keys = redis.client.keys("raw:*")
         return [redis.client.xinfo_stream(key)["last-generated-id"] for key in sorted(keys)]
 
-    until(lambda: len(written()) == 14, "all lanes are in use")
+    until(lambda: len(written()) == 8, "all lanes are in use")
     settled(written, "silence", still=3.0)
 
 

@@ -91,6 +91,33 @@ def test_an_endpoint_may_be_away(
     assert ingestor.events("feed resumed")
 
 
+def test_an_endpoint_of_a_shared_lane_may_be_away(
+    redis: Server, start: Stack, endpoint_later: tuple[int, list[Endpoint]]
+) -> None:
+    """All feeds of its lane would be held back, for good."""
+    port, made = endpoint_later
+    few, many = large(200), large(1500)
+    feeds = [start.feed(few), *(start.feed() for _ in range(5)), start.feed(many)]
+    others = [start.endpoint() for _ in feeds[1:]]
+    urls = [f"ws://127.0.0.1:{port}/ordered-messages/x", *(other.url for other in others)]
+    settings = {"INGESTOR_OWN_LANES": 0, "ORDERER_FIRST_ID": 1}
+    start.orderer(**settings)
+    publisher = start.publisher(*(f"f{at}={url}" for at, url in enumerate(urls)))
+    ingestor = start.ingestor(*(f"f{at}={feed.url}" for at, feed in enumerate(feeds)), **settings)
+    wait_for_messages(others[-1], many)
+    lanes = redis.client.hgetall("feeds")
+    assert lanes[b"f0"] == lanes[b"f6"] == b"+0"
+    assert used(redis) < 0.85 * LIMIT
+    aside = f"aside:{{+0}}:f0:127.0.0.1:{port}/ordered-messages/x"
+    assert redis.client.exists(aside)
+    assert {told["feed"] for told in ingestor.events("feed paused")} >= {"f0"}
+    publisher.kill()
+    start.publisher(*(f"f{at}={url}" for at, url in enumerate(urls)))
+    made.append(Endpoint(port=port, path="/ordered-messages/x"))
+    wait_for_messages(made[0], few)
+    until(lambda: not redis.client.keys("aside:*"), "nothing is set aside any more")
+
+
 def test_a_message_may_be_missing(redis: Server, start: Stack) -> None:
     """What waits for it would hold the feed back, which then could never bring it."""
     messages = large(ENOUGH)

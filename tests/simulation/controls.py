@@ -13,12 +13,14 @@ from orderer.commit import Step
 from orderer.lane import Commit, Lane
 from orderer.reorder.outputs import Origin
 from orderer.store import Store
+from publisher import aside
 from publisher.session import Session
 from relay.entry import position
 
 FENCE = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'fenced'} end\n"
 CONTIGUITY = "if (saved[2] or '') ~= ARGV[3] then return {'moved'} end\n"
 STANDING = "    if (stood or '') ~= ARGV[7 + 3 * i] then return {'moved'} end\n"
+SET_ASIDE = "redis.call('XADD', KEYS[3], upto, unpack(entry[2]))"
 SEEN = "ARGV[changed + 2]"
 TRIM = "redis.call('XTRIM', ARGV[5], 'MINID', '=', ARGV[6])"
 
@@ -98,6 +100,13 @@ def position_before_the_pong() -> contextlib.AbstractContextManager[Any]:
     return mock.patch.object(Session, "_write", saved_first)
 
 
+def nothing_set_aside() -> contextlib.AbstractContextManager[Any]:
+    """Say that it is set aside, and do not do so."""
+    source = aside.COPY_LUA
+    assert SET_ASIDE in source
+    return mock.patch.object(aside, "_COPY", Script(source.replace(SET_ASIDE, "")))
+
+
 CONTROLS: dict[str, Control] = {
     "fence off": without(FENCE),
     "contiguity off": without(CONTIGUITY, STANDING),
@@ -107,4 +116,5 @@ CONTROLS: dict[str, Control] = {
     "trimmed at what was read": changed({TRIM: TRIM.replace("ARGV[6]", SEEN)}),
     "origin as it was": former_origin,
     "position before the pong": position_before_the_pong,
+    "nothing set aside": nothing_set_aside,
 }

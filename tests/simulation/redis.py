@@ -192,17 +192,6 @@ class Server:
     def _getstring(self, words: list[bytes]) -> bytes | None:
         return self._string(words[1])
 
-    def _getex(self, words: list[bytes]) -> bytes | None:
-        value = self._string(words[1])
-        if words[2].upper() != b"PX":
-            raise error(SYNTAX)
-        milliseconds = integer(words[3])
-        if value is not None:
-            if not 0 < milliseconds <= _MOST_INTEGER - self._now():
-                raise error("ERR invalid expire time in 'getex' command")
-            self._deadlines[words[1]] = self._now() + milliseconds
-        return value
-
     def _set(self, words: list[bytes]) -> bytes | None:
         key, value = words[1], words[2]
         only_new, milliseconds = False, None
@@ -456,7 +445,7 @@ _TABLE: dict[str, tuple[Callable[[Server, list[bytes]], Any], int, int | None, s
     "ping": (Server._ping, 1, 2, ""),
     "time": (Server._clock, 1, 1, ""),
     "get": (Server._getstring, 2, 2, ""),
-    "getex": (Server._getex, 4, 4, "w"),
+    "getex": (lambda s, w: (s._string(w[1]), s._pexpire([*w[:2], w[3]]))[0], 4, 4, "w"),
     "set": (Server._set, 3, None, "wm"),
     "del": (Server._del, 2, None, "w"),
     "unlink": (Server._del, 2, None, "w"),
@@ -467,7 +456,7 @@ _TABLE: dict[str, tuple[Callable[[Server, list[bytes]], Any], int, int | None, s
     "sadd": (Server._sadd, 3, None, "wm"),
     "srem": (Server._srem, 3, None, "w"),
     "info": (lambda _, words: info(words), 1, None, "n"),
-    "memory": (lambda server, words: usage(server._exists(words[1:]) > 0, words), 3, 3, "n"),
+    "memory": (lambda server, words: usage(server._exists(words[2:3]) > 0, words), 3, None, "n"),
     "scard": (lambda server, words: len(server._smembers(words)), 2, 2, ""),
     "smembers": (Server._smembers, 2, 2, ""),
     "hset": (Server._hset, 4, None, "wm"),

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
+import publisher.lane
 from chassis import clock, logs
 from chassis.redis import Link
 from chassis.settings import load
@@ -400,6 +401,8 @@ def under(loop: VirtualLoop, seed: int) -> Iterator[None]:
             token=lambda size: f"{dice.getrandbits(8 * size):0{2 * size}x}",
         ),
         mock.patch.object(os, "getpid", return_value=1),  # it is part of an instance's name
+        # There is plenty of memory, and yet much is set aside of lanes that are shared.
+        mock.patch.multiple(publisher.lane, FROM=0.0, PATIENCE=0.3),
     ):
         yield
 

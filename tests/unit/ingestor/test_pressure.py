@@ -6,7 +6,7 @@ import math
 
 from ingestor.pressure import GONE, Load
 
-OWN = Load(0, 100, 0.0, 0, 1000, shared=False, short=False)
+OWN = Load(0, 100, 0.0, 0, 1000, shared=False, aside=0, short=False)
 SHARED = OWN._replace(shared=True, average=10.0)
 
 
@@ -29,11 +29,19 @@ def test_an_own_lane_has_its_memory_for_itself() -> None:
 
 def test_who_sends_little_does_not_suffer_from_who_sends_much() -> None:
     """One flood would stop all feeds of its lane, or none of them be stopped however much waits."""
-    assert SHARED._replace(stored=1000, frames=11).full(1.0)
-    assert not SHARED._replace(stored=1000, frames=10).full(1.0)
-    assert not SHARED._replace(stored=1249, frames=0).full(1.0)
-    assert SHARED._replace(stored=1250, frames=0).full(1.0)
-    assert not SHARED._replace(stored=740, frames=99).full(1.0)
+    assert SHARED._replace(stored=800, frames=11).full(1.0)
+    assert not SHARED._replace(stored=800, frames=10).full(1.0)
+    assert not SHARED._replace(stored=999, frames=0).full(1.0)
+    assert SHARED._replace(stored=1000, frames=0).full(1.0)
+    assert not SHARED._replace(stored=590, frames=99).full(1.0)
+
+
+def test_who_has_much_set_aside_is_held_back_alone() -> None:
+    """What endpoints that are away have not got would fill Redis, or stop all of the lane."""
+    assert SHARED._replace(aside=200).full(1.0)
+    assert not SHARED._replace(aside=199).full(1.0)
+    assert SHARED._replace(aside=150).full(GONE)
+    assert not SHARED._replace(aside=149).full(GONE)
 
 
 def test_nobody_takes_the_last_memory() -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from chassis import clock
 from publisher.asking import TOGETHER, Asking
 from publisher.window import Confirmed, Window
+from tests.support.peers import Run
 from tests.support.waiting import eventually
-from tests.unit.conftest import Run
 
 
 class Endpoint:
@@ -29,7 +27,7 @@ def wait_until(phase: float) -> None:
 
 
 def test_a_question_that_is_due_at_once(run: Run) -> None:
-    """uvloop has another kind of timer for it, one that does not know when: the publisher died."""
+    """A timer of uvloop for it does not know when that is: the publisher died."""
 
     async def scenario() -> None:
         endpoint, window, heard = Endpoint(), Window(stuck_timeout=5.0), list[Confirmed]()
@@ -40,18 +38,20 @@ def test_a_question_that_is_due_at_once(run: Run) -> None:
             if ping := asking.sending():
                 endpoint.pings.append(ping)
 
+        def answer() -> None:
+            asking.pong(endpoint.pings.pop())
+
         for _ in range(20):
             wait_until(TOGETHER - 0.0011)
             send()
-            asking.pong(endpoint.pings[-1])
+            answer()
             # The next question may be asked from 0.1 ms before such a moment on.
             wait_until(TOGETHER - 0.0002)
             send()
             send()
             while window.messages:
-                asked = len(endpoint.pings)
-                await eventually(lambda asked=asked: len(endpoint.pings) > asked, "it is asked")
-                asking.pong(endpoint.pings[-1])
+                await eventually(lambda: bool(endpoint.pings), "it is asked")
+                answer()
         asking.stop()
         assert sum(each.advance for each in heard) == 60
 

@@ -11,7 +11,8 @@ import pytest
 from chassis import logs
 from chassis.lease import Lease
 from chassis.redis import Link
-from publisher.lane import Lane, Lost, Superseded
+from publisher.aside import Superseded
+from publisher.lane import Lane, Lost
 from publisher.reader import Reader
 from relay import entry, keys
 from relay.allowance import KEPT, RELAY, Allowance

@@ -11,9 +11,11 @@ import pytest
 
 from chassis.redis import Link
 from publisher import reader
+from publisher.position import Position
 from publisher.reader import Reader, Stream, Tail
 from relay import keys
 from relay.entry import START
+from relay.feeds import Peer
 from relay.ordered import Entry
 from relay.reading import ReadSize
 from tests.support.peers import DEADLINE
@@ -27,6 +29,13 @@ async def made(link: Link) -> AsyncIterator[Reader]:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+def tail(stream: Stream, feed: str, confirmed: bytes = START) -> Tail:
+    """Make the tail of a sink that has confirmed so much."""
+    sink = Position(feed)
+    sink.confirmed = confirmed
+    return stream.tail(Peer(feed, "s", "ws://s"), sink)
 
 
 def nothing(_entries: list[Entry]) -> None:
@@ -43,20 +52,20 @@ async def publish(link: Link, first: int, last: int, lane: str = "x", feeds: str
         )  # fmt: skip
 
 
-async def taken(tail: Tail, upto: int) -> list[int]:
+async def taken(one: Tail, upto: int) -> list[int]:
     """Take until the entry of the number `upto`."""
     found: list[int] = []
     async with asyncio.timeout(DEADLINE):
         while not found or found[-1] < upto:
-            found += [int(entry.partition(b"-")[2]) for entry, _ in await tail.take()]
+            found += [int(entry.partition(b"-")[2]) for entry, _ in await one.take()]
     return found
 
 
 async def test_all_get_what_is_read_once(link: Link, made: Reader) -> None:
     """One sink would take another's messages from it."""
     stream = made.follow("x", START, nothing)
-    tails = [stream.tail("x", START) for _ in range(3)]
-    takes = [asyncio.ensure_future(taken(tail, 50)) for tail in tails]
+    tails = [tail(stream, "x") for _ in range(3)]
+    takes = [asyncio.ensure_future(taken(each, 50)) for each in tails]
     await publish(link, 1, 50)
     assert await asyncio.gather(*takes) == [list(range(1, 51))] * 3
 
@@ -64,7 +73,7 @@ async def test_all_get_what_is_read_once(link: Link, made: Reader) -> None:
 async def test_feeds_of_a_lane(link: Link, made: Reader) -> None:
     """A feed's messages would go to another's endpoint."""
     stream = made.follow("+1", START, nothing)
-    tails = {feed: stream.tail(feed, START) for feed in "abc"}
+    tails = {feed: tail(stream, feed) for feed in "abc"}
     takes = [asyncio.ensure_future(taken(tails[feed], 48 + at)) for at, feed in enumerate("abc")]
     await publish(link, 1, 50, "+1", "abc")
     assert await asyncio.gather(*takes) == [
@@ -76,9 +85,9 @@ async def test_who_joins_reads_what_was_before(link: Link, made: Reader) -> None
     """What waits for one sink would be passed over because another is farther."""
     await publish(link, 1, 40)
     stream = made.follow("x", b"1-40", nothing)
-    ahead = asyncio.ensure_future(taken(stream.tail("x", b"1-40"), 60))
+    ahead = asyncio.ensure_future(taken(tail(stream, "x", b"1-40"), 60))
     await publish(link, 41, 50)
-    behind = asyncio.ensure_future(taken(stream.tail("x", b"1-5"), 60))
+    behind = asyncio.ensure_future(taken(tail(stream, "x", b"1-5"), 60))
     await publish(link, 51, 60)
     assert await ahead == list(range(41, 61))
     assert await behind == list(range(6, 61))
@@ -89,12 +98,12 @@ async def test_who_begins_alone_begins_where_it_stands(link: Link, made: Reader)
     await publish(link, 1, 40)
     stream = made.follow("x", START, nothing)
     for cursor in (b"1-30", b"1-5", b"1-39"):
-        tail = stream.tail("x", cursor)
-        assert await taken(tail, 40) == list(range(int(cursor[2:]) + 1, 41))
-        waiting = asyncio.ensure_future(tail.take())
+        one = tail(stream, "x", cursor)
+        assert await taken(one, 40) == list(range(int(cursor[2:]) + 1, 41))
+        waiting = asyncio.ensure_future(one.take())
         await asyncio.sleep(0.01)
-        tail.close()
-        tail.wake()
+        one.close()
+        one.wake()
         assert await waiting == []
 
 
@@ -104,7 +113,7 @@ async def test_what_waits_for_a_slow_one_is_bounded(
     """One endpoint that is stuck would take all memory, or hold up the lane's others."""
     monkeypatch.setattr(reader, "AHEAD", 2000)
     stream = made.follow("x", START, nothing)
-    slow, quick = stream.tail("x", START), stream.tail("x", START)
+    slow, quick = tail(stream, "x"), tail(stream, "x")
     joining = asyncio.ensure_future(slow.take())
     taking = asyncio.ensure_future(taken(quick, 500))
     await publish(link, 1, 500)
@@ -135,16 +144,16 @@ async def test_nothing_is_missed_or_comes_twice(
             confirmed = min(confirmed + dice.choice([0, dice.randint(0, 60)]), published)
 
     async def session(stream: Stream, feed: str, confirmed: int, expected: list[int]) -> None:
-        tail = stream.tail(feed, b"1-%d" % confirmed)
+        one = tail(stream, feed, b"1-%d" % confirmed)
         left = [seq for seq in expected if seq > confirmed]
         for _ in range(dice.randint(1, 12)):
-            taking = asyncio.ensure_future(tail.take())
+            taking = asyncio.ensure_future(one.take())
             await asyncio.sleep(dice.choice([0.0, 0.0, 0.003]))
-            tail.wake()
+            one.wake()
             came = [int(entry.partition(b"-")[2]) for entry, _ in await taking]
             assert came == left[: len(came)]
             del left[: len(came)]
-        tail.close()
+        one.close()
 
     async with asyncio.timeout(DEADLINE):
         await asyncio.gather(

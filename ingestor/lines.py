@@ -101,7 +101,7 @@ class Lines:
 
     @property
     def _stops(self) -> list[str]:
-        """List the feeds that wait for what is missing, however long: nobody is to wait with them."""
+        """List the feeds that wait for ever for what is missing: nobody is to wait with them."""
         return [name for name, words in self._file.feeds.items() if words.gap_timeout == math.inf]
 
     def _sort(self) -> None:

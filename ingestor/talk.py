@@ -74,9 +74,9 @@ class Talk:
     async def _learn_settled(self) -> None:
         """Learn up to which id everything is settled."""
         stand = await self._link.send("HGET", keys.next(self._lane), self.words.name)
-        following = standing.unpack(stand).next if stand else None
-        if following:
-            self._conversation.settled = {"": following - 1}
+        settled = standing.unpack(stand).settled if stand else None
+        if settled is not None and settled >= 0:
+            self._conversation.settled = {"": settled}
 
     def ended(
         self, *, opened: bool, status: int = 0, retry_after: str = "", code: int = 0

@@ -220,7 +220,7 @@ def _parts(moves: Sequence[Move]) -> Iterator[Part]:
                 continue
             for start, stop, run_size in ordered.cuts(item.frames):
                 whole = stop - start == len(item.frames)
-                part.setdefault(which, []).append(item if whole else _slice(item, start, stop))
+                part.setdefault(which, []).append(item if whole else item.part(start, stop))
                 messages += stop - start
                 size += run_size
                 if messages >= STEP_MESSAGES or size >= STEP_BYTES:
@@ -230,24 +230,26 @@ def _parts(moves: Sequence[Move]) -> Iterator[Part]:
         yield part
 
 
-def _slice(run: Run, start: int, stop: int) -> Run:
-    part = slice(start, stop)
-    return Run(
-        run.epoch, run.first + start, run.frames[part], run.batches[part], run.prints[part]
-    )  # fmt: skip
-
-
 def _reached(state: State, part: Sequence[Output]) -> State:
     """Tell where a sequence's output ends after one part of a commit."""
     for item in part:
         if isinstance(item, Run):
             count = len(item.frames)
             state = state._replace(next=item.first + count, serial=state.serial + count)
+            if item.ids is not None:
+                state = state._replace(last=item.ids[-1])
         elif isinstance(item, Gap):
-            state = state._replace(next=item.last + 1)
+            counted = state.last is not None
+            state = (
+                state._replace(last=item.last) if counted else state._replace(next=item.last + 1)
+            )
         elif isinstance(item, Epoch):
             state = state._replace(
-                epoch=item.epoch, next=item.next, first=item.next or 0, origin=item.origin
+                epoch=item.epoch,
+                next=item.next,
+                first=item.next or 0,
+                origin=item.origin,
+                last=None,
             )
         else:
             state = state._replace(next=item.first, first=item.first)
@@ -275,7 +277,9 @@ def _step(
         if at == (len(named) - 4) // 2:
             named += names.keys
         written = target.standings.get(names.named)
-        standings[names.named] = stand = standing.pack(stands.epoch, stands.next, stands.serial)
+        standings[names.named] = stand = standing.pack(
+            stands.epoch, stands.next, stands.serial, stands.last
+        )
         moved += (names.named, written or b"", stand)
         saved += _saved(names, None if written is None else stood, stands)
         own = serials.get(names.feed)

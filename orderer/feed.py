@@ -18,7 +18,7 @@ from relay.messages import Reject, sequence_numbers
 from .clock import FeedClock
 from .lines import Lines
 from .reorder.gaps import Open
-from .reorder.limits import Limits
+from .reorder.limits import Limits, Order
 from .reorder.outputs import Batch, Output, Run
 from .reorder.timeout import FixedTimeout, LearnedTimeout
 from .sequence import Move, Sequence, State
@@ -98,6 +98,8 @@ class Feed:
         """How many messages came out, up to the last moves."""
         self._options = options
         self._epoch = epoch
+        self._chained = options.limits.order is Order.CHAIN
+        """Whether what begins a new numbering names none before it."""
         self._reader = options.reader
         self._numbers: Callable[[list[bytes]], Numbers] = (
             partial(sequence_numbers, field=options.id_field)
@@ -244,7 +246,10 @@ class Feed:
             good = [at for at in range(len(frames)) if at not in without]
             frames = [frames[at] for at in good]
             places = good if places is None else [places[at] for at in good]
-        one.reorder.take_in(batch, ids, frames, places)
+        numbers: list[Any] = ids
+        if self._options.limits.order is not Order.DENSE:
+            numbers = [(id, None) for id in ids]
+        one.reorder.take_in(batch, numbers, frames, places)
         return (one,)
 
     def _read(self, part: raw.Entry, batch: Batch, reader: Reader) -> List[Sequence]:
@@ -259,7 +264,7 @@ class Feed:
                     continue
                 found.setdefault(item.key, []).append(at)
                 self.sequence(item.key)
-                if item.restart:
+                if item.restart and not self._chained:
                     restarts.setdefault(item.key, []).append(at)
                 continue
             if item.restart:  # of all keys, behind it
@@ -278,7 +283,9 @@ class Feed:
             messages = [item for at in places if isinstance(item := items[at], Message)]
             one.take_in(
                 batch,
-                [message.id for message in messages],
+                [message.id for message in messages]
+                if self._options.limits.order is Order.DENSE
+                else [(one.id, None if one.restart else one.link) for one in messages],
                 [NOTHING if message.drop else message.data for message in messages],
                 places,
                 restarts.get(key, ()),
@@ -400,10 +407,7 @@ def _sent(outputs: Outputs) -> Iterator[Output]:
             continue
         at = 0
         for dropped, group in groupby(item.frames, key=NOTHING.__eq__):
-            part = slice(at, at + len(list(group)))
+            stop = at + len(list(group))
             if not dropped:
-                yield Run(
-                    item.epoch, item.first + at, item.frames[part], item.batches[part],
-                    item.prints[part],
-                )  # fmt: skip
-            at = part.stop
+                yield item.part(at, stop)
+            at = stop

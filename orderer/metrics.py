@@ -99,7 +99,7 @@ class FeedMetrics:
                 self._time(item.batches, now)
             elif isinstance(item, Gap):
                 self.gaps[item.cause].inc()
-                self.missing[item.cause].inc(item.last - item.first + 1)
+                self.missing[item.cause].inc(item.missing)
             elif isinstance(item, Epoch):
                 self.epochs.inc()
         if released:

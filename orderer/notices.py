@@ -44,7 +44,7 @@ class Notices:
         # The first and the last of them tell where.
         self._gaps = [*self._gaps[:1], (gap, key)]
         self._gap_count += 1
-        self._missing += gap.last - gap.first + 1
+        self._missing += gap.missing
 
     def rejected(self, rejects: Rejects) -> None:
         """Note frames that were not accepted."""

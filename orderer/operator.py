@@ -220,15 +220,15 @@ async def _describe(link: Link, lane: str, feed: str) -> str:
         )
     )
     status: dict[str, Any] = orjson.loads(told or b"{}")
-    epoch, following, _ = standing.unpack(stands) if stands else ("-", None, 0)
+    stand = standing.unpack(stands) if stands else None
     rows = [
         ("orderer", holder.decode() if holder else "none active"),
         *(
             [("keys", str(status["keys"]))]
             if status.get("keys")
             else [
-                ("epoch", str(epoch)),
-                ("next id", "not known yet" if following is None else str(following)),
+                ("epoch", str(stand.epoch) if stand else "-"),
+                _end(stand),
             ]
         ),
         (
@@ -255,6 +255,13 @@ async def _describe(link: Link, lane: str, feed: str) -> str:
     if told_at:
         lines.append(f"  (as of {max(0.0, clock.wall() - int(told_at) / 1e6):.1f} s ago)")
     return "\n".join(lines)
+
+
+def _end(stand: standing.Standing | None) -> tuple[str, str]:
+    """Describe where a sequence's output ends."""
+    if stand is None or stand.next is None:
+        return "next id", "not known yet"
+    return ("next id", str(stand.next)) if stand.last is None else ("last id", str(stand.last))
 
 
 def _lag(seen: bytes, newest: list[Any]) -> str:

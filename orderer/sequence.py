@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence as List
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from relay.entry import position
 
+from .reorder.chain import Chain
+from .reorder.counted import Counted
 from .reorder.fingerprints import Fingerprints
-from .reorder.limits import Limits
+from .reorder.limits import Limits, Order
 from .reorder.outputs import Batch, Epoch, Gap, Joined, Origin, Output, Place, Run
+from .reorder.ranges import Ranges
 from .reorder.reorder import Reorder
+from .reorder.sparse import Sparse
 from .reorder.timeout import FixedTimeout
 
 
@@ -31,6 +35,29 @@ class State(NamedTuple):
     """The epoch's last gaps that were given up, by ids."""
     published: Fingerprints | None = None
     """What the output holds of the epoch."""
+    last: int | None = None
+    """The id with which the output ends, where the order is not dense; `next` is a place then."""
+
+
+_KINDS: dict[Order, type[Counted]] = {
+    Order.RANGES: Ranges,
+    Order.CHAIN: Chain,
+    Order.SPARSE: Sparse,
+}
+
+
+def _order(state: State, limits: Limits, timeout: FixedTimeout) -> Reorder | Counted:
+    """Resume an order from a state."""
+    kind = _KINDS.get(limits.order)
+    if kind is None:
+        return Reorder(
+            limits, timeout, epoch=state.epoch, next=state.next, first=state.first,
+            given_up=state.gaps, published=state.published,
+        )  # fmt: skip
+    return kind(
+        limits, timeout, epoch=state.epoch, next=state.next, last=state.last,
+        given_up=state.gaps, published=state.published,
+    )  # fmt: skip
 
 
 class Move(NamedTuple):
@@ -57,10 +84,7 @@ class Sequence:
         self.key = key
         self.held = 0
         """Messages that it held when its feed looked last."""
-        self.reorder = Reorder(
-            limits, timeout, epoch=state.epoch, next=state.next, first=state.first,
-            given_up=state.gaps, published=state.published,
-        )  # fmt: skip
+        self.reorder = _order(state, limits, timeout)
         if state.next is None and limits.first_id is not None:
             state = state._replace(first=limits.first_id)
         self.committed = state
@@ -71,7 +95,11 @@ class Sequence:
 
     def connected(self, entry: bytes, batch: Batch, *, alone: bool) -> None:
         """Note that a line was connected, `alone` or not."""
-        if self._begun_before(entry):
+        if not self._begun_before(entry):
+            return
+        if self.reorder.limits.by_connection:
+            self._restart(batch, 0)
+        else:
             self.reorder.reconnected(batch.now, alone=alone)
 
     def disconnected(self, entry: bytes, batch: Batch) -> None:
@@ -92,7 +120,7 @@ class Sequence:
         return places if len(places) < count else None
 
     def take_in(
-        self, batch: Batch, ids: list[int], frames: List[bytes], places: List[int],
+        self, batch: Batch, ids: list[Any], frames: List[bytes], places: List[int],
         restarts: List[int],
     ) -> None:  # fmt: skip
         """Take in an entry's messages, which stand at `places`; at `restarts` it begins anew."""
@@ -102,7 +130,9 @@ class Sequence:
             self.reorder.take_in(
                 batch, ids[begin:end], frames[begin:end], places[begin:end]
             )  # fmt: skip
-            self._restart(batch, at)
+            here = end < len(places) and places[end] == at
+            if not (here and self.reorder.repeats(frames[end])):
+                self._restart(batch, at)
             begin = end
         self.reorder.take_in(batch, ids[begin:], frames[begin:], places[begin:])
 
@@ -158,5 +188,7 @@ class Sequence:
         same = (self.origin, reorder.next) == (before.origin, before.next)
         if same and not outputs and not amended:
             return None
-        self.committed = State(reorder.epoch, reorder.next, first, serial, self.origin)
+        self.committed = State(
+            reorder.epoch, reorder.next, first, serial, self.origin, last=reorder.last
+        )
         return Move(self.feed, self.key, outputs, list(amended.values()), before, self.committed)

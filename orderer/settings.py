@@ -9,13 +9,13 @@ from hashlib import blake2b
 from typing import Any
 
 from chassis.settings import WithRedis, either, integer, number, setting, text
-from relay.feedfile import CONNECTION, NEVER, FeedFileError, load
+from relay.feedfile import ANY, CONNECTION, NEVER, load
 from relay.feedfile import Feed as Words
 from relay.frames.reader import Reader
 from relay.messages import LARGEST
 
 from .feed import Options
-from .reorder.limits import Limits
+from .reorder.limits import Limits, Order
 
 CAPACITY_BYTES = 256 * 1024 * 1024
 """Bytes of held messages at which the oldest gap is given up, whatever their number."""
@@ -31,27 +31,28 @@ def feeds(file: str) -> Mapping[str, Words]:
 
     The orderer connects to no feed, so it needs none of their secrets.
     """
-    found = load(file, {}, feeds=False, endpoints=False) if file else {}
-    mistakes = [
-        f"{file}: [feed.{words.name}] {word}: the orderer cannot do that yet"
-        for words in found.values()
-        for word, used in (
-            ("first", words.first),
-            ("previous", words.previous),
-            ("step", words.step != 1),
-            ("restarts", words.restarts in (NEVER, CONNECTION)),
-        )
-        if used
-    ]
-    if mistakes:
-        raise FeedFileError(mistakes)
-    return found
+    return load(file, {}, feeds=False, endpoints=False) if file else {}
 
 
-def limits(capacity: int, first_id: int | None, *, of_key: bool = False) -> Limits:
-    """Tell what bounds a feed's sequence."""
+def limits(capacity: int, first_id: int | None, words: Words | None = None) -> Limits:
+    """Tell what bounds a feed's sequence; `words` is what a file of feeds says of it."""
     jump = max(capacity, LEAST_JUMP)
-    return Limits(capacity, CAPACITY_BYTES, jump, first_id, of_key=of_key)
+    if words is None:
+        return Limits(capacity, CAPACITY_BYTES, jump, first_id)
+    return Limits(
+        capacity, CAPACITY_BYTES, jump, first_id, of_key=bool(words.key), order=order(words),
+        step=words.step or 1, restarts=words.restarts != NEVER,
+        by_connection=words.restarts == CONNECTION,
+    )  # fmt: skip
+
+
+def order(words: Words) -> Order:
+    """Tell what it is that one message of a feed follows another."""
+    if words.previous is not None:
+        return Order.CHAIN
+    if words.step == ANY:
+        return Order.SPARSE
+    return Order.DENSE if words.first is None and words.step == 1 else Order.RANGES
 
 
 def digest(words: Words, bounds: Limits) -> str:
@@ -105,7 +106,7 @@ class Settings(WithRedis):
             bounds = limits(self.capacity, self.first_id)
             return Options(bounds, self.id_field, self.gap_timeout, self.spelled)
         capacity = words.capacity or self.capacity
-        bounds = limits(capacity, words.first_id, of_key=bool(words.key))
+        bounds = limits(capacity, words.first_id, words)
         told = {FILE: digest(words, bounds)}
         return Options(bounds, "", words.gap_timeout, told, Reader(words.reading))
 

@@ -21,7 +21,6 @@ from . import lane as lanes
 from .commit import Rows, Step, Target, steps, unpack_origin
 from .lane import Commit, Entry, LaneState, Mark
 from .reorder.fingerprints import Fingerprints
-from .reorder.limits import FINGERPRINTS_OF_KEY
 from .reorder.outputs import Cause, Gap
 from .sequence import State
 from .upgrade import newest, upgrade
@@ -146,6 +145,7 @@ class Store:
                 origin=unpack_origin(fields.get(keys.of(lane, feed, keys.ORDER_BEGUN, key), b"")),
                 gaps=given_up.get(key, ()),
                 published=published.get(key),
+                last=end.last,
             )
             for key, end in ends.items()
         }
@@ -198,8 +198,7 @@ class Store:
         published: dict[str, Fingerprints] = {}
         for key, epoch, first, stretch in reversed(kept):
             if epoch == epochs.get(key):
-                remembered = FINGERPRINTS_OF_KEY if key else least
-                published.setdefault(key, Fingerprints(remembered)).extend(first, stretch)
+                published.setdefault(key, Fingerprints(least)).extend(first, stretch)
         return published
 
     async def _backwards(

@@ -53,7 +53,7 @@ class Order(NamedTuple):
         cls, stand: bytes | None, status: bytes | None, told: bytes | None, holder: bytes | None
     ) -> Order:
         """Read a feed's fields in `next` and `status`, when it was told, and the lease's value."""
-        epoch, following, serial = standing.unpack(stand) if stand else (0, None, 0)
+        epoch, following, serial, _ = standing.unpack(stand) if stand else (0, None, 0, None)
         found = {"time": int(told or 0), **orjson.loads(status or b"{}")}
         return cls(instance(holder), epoch, following, serial, found)
 

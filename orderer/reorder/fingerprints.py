@@ -29,6 +29,16 @@ class Fingerprints:
     def __len__(self) -> int:
         return len(self._prints)
 
+    def bound(self, least: int) -> None:
+        """Remember so many from now on."""
+        self._least, self._most = least, 5 * least // 4
+        if len(self._prints) > self._most:
+            self._drop(len(self._prints) - least)
+
+    def latest(self, count: int | None = None) -> array[int]:
+        """List the latest ones, or all."""
+        return self._prints[-count:] if count else self._prints[:]
+
     def extend(self, first: int, fresh: array[int]) -> None:
         """Add the fingerprints of consecutive ids from `first` on, which is above all so far."""
         prints = self._prints

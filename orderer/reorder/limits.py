@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 MIN_SEQUENTIAL = 5
 """Frames that must agree before a jump or a restart is believed (RFC 3550, A.1)."""
@@ -50,6 +51,24 @@ GAPS_OF_KEY = 20
 """The same two where a feed has many sequences, a key each: all of them must fit into memory."""
 
 
+RECENT = 1000
+"""Messages that came out and are recognised where ids do not tell a repeat; of a key,
+`FINGERPRINTS_OF_KEY`."""
+
+
+class Order(StrEnum):
+    """What it is that one message follows another."""
+
+    DENSE = "dense"
+    """Its id is greater by one."""
+    RANGES = "ranges"
+    """It covers the next id."""
+    CHAIN = "chain"
+    """It names the other."""
+    SPARSE = "sparse"
+    """Its id is greater."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds one sequence."""
@@ -65,11 +84,23 @@ class Limits:
     """First id of every numbering; None: it is looked for."""
     of_key: bool = False
     """Whether it is one of many in its feed, each of which remembers less."""
+    order: Order = Order.DENSE
+    step: int = 1
+    """By how much ids grow, where they are ranges without a beginning."""
+    restarts: bool = True
+    """Whether lower ids may be a new numbering."""
+    by_connection: bool = False
+    """Whether each connection begins a new numbering."""
 
     @property
     def fingerprints(self) -> int:
         """Frames that came out and are remembered: as far back as a jump may be, at least."""
         return FINGERPRINTS_OF_KEY if self.of_key else max(FINGERPRINTS, self.max_jump)
+
+    @property
+    def recent(self) -> int:
+        """Messages that came out and are recognised, where ids do not tell a repeat."""
+        return FINGERPRINTS_OF_KEY if self.of_key else RECENT
 
     @property
     def remembered_gaps(self) -> int:

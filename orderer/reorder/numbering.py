@@ -215,6 +215,9 @@ class Numbering:
         if self.buffer.next - seq <= self._limits.max_jump and self._ledger.find(seq):
             self._count_late(seq, batch)
             return False
+        if not self._limits.restarts:
+            self._fates.duplicates += 1
+            return False
         repeats = self._repeats
         # One that is too old must not be taken for the new numbering's.
         self._settle_due_repeats(batch.now)

@@ -85,6 +85,16 @@ class Run:
     batches: list[Batch]
     prints: array[int]
     """The frames' fingerprints."""
+    ids: list[int] | None = None
+    """Where the order is not dense: the frames' ids; then `first` is a place in the epoch."""
+
+    def part(self, start: int, stop: int) -> Run:
+        """Cut a part out."""
+        cut = slice(start, stop)
+        return Run(
+            self.epoch, self.first + start, self.frames[cut], self.batches[cut], self.prints[cut],
+            None if self.ids is None else self.ids[cut],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,13 @@ class Gap:
     cause: Cause
     late: int = 0
     """Frames of it that came after all."""
+    linked: bool = False
+    """Whether these are the ids between which it is, in a chain."""
+
+    @property
+    def missing(self) -> int:
+        """How many ids are missing, at least."""
+        return 1 if self.linked else self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from . import limits as constants
 from .fingerprints import Fingerprints
@@ -50,15 +51,17 @@ class Reorder:
             self._phase = self._begin(epoch, 0.0)
         else:
             ledger = self._ledger(epoch, first, given_up)
+            published = published or Fingerprints(limits.fingerprints)
+            published.bound(limits.fingerprints)
             self._phase = Numbering(
                 epoch, next, limits, timeout, self.fates, ledger,
-                published or Fingerprints(limits.fingerprints), first=first,
+                published, first=first,
             )  # fmt: skip
 
     # Entries in -----------------------------------------------------------------------------
 
     def take_in(
-        self, batch: Batch, ids: list[int], frames: Sequence[bytes],
+        self, batch: Batch, ids: list[Any], frames: Sequence[bytes],
         places: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
         """Take in an entry's frames, whose ids are 0 … 2^63−1.
@@ -156,9 +159,17 @@ class Reorder:
         return self._phase.buffer.next if isinstance(self._phase, Numbering) else None
 
     @property
+    def last(self) -> None:
+        """Nothing: where ids are dense, `next` says it all."""
+
+    @property
     def held(self) -> int:
         """Frames held back or on probation."""
         return self._phase.held
+
+    def repeats(self, frame: bytes) -> bool:
+        """Tell nothing: what begins anew is what says so."""
+        return False
 
     @property
     def untouched(self) -> bool:

@@ -15,8 +15,8 @@ from tests.support.processes import command
 from tests.support.replay import Replay
 from tests.support.servers import Server
 from tests.support.stack import Stack
-from tests.support.streams import write_raw
-from tests.support.transcripts import Transcript, transcript
+from tests.support.streams import write_event, write_raw
+from tests.support.transcripts import NAMES, Transcript, transcript
 from tests.support.waiting import until
 
 __all__ = ["play"]
@@ -101,11 +101,11 @@ def test_frames_hold_several_messages(
 
 
 @one_server
-@pytest.mark.parametrize("killed", [False, True])
-@pytest.mark.parametrize("name", ["azure-webpubsub", "coinbase-exchange", "graphql-ws"])
+@pytest.mark.parametrize("how", ["alone", "killed", "replicas"])
+@pytest.mark.parametrize("name", NAMES)
 def test_documented_protocols(
     redis: Server, start: Stack, play: Callable[[Transcript], Replay], tmp_path: Path,
-    name: str, killed: bool,
+    name: str, how: str,
 ) -> None:  # fmt: skip
     """What a real feed sends would not come out as it should, byte for byte, key by key."""
     script = transcript(name)
@@ -114,17 +114,26 @@ def test_documented_protocols(
     timeout = script.expect["settings"]["gap_timeout"]
     text = table(script, server.origin)
     file.write_text(text.replace("\nid = ", f"\ngap_timeout = {timeout}\nid = "))
-    orderer = start.orderer(FEEDS_FILE=file)
-    start.service("ingestor", FEEDS_FILE=file, **script.expect["env"])
+    endpoint = start.endpoint()
+    for _ in range(2 if how == "replicas" else 1):
+        orderer = start.orderer(FEEDS_FILE=file)
+        start.service("ingestor", FEEDS_FILE=file, **script.expect["env"])
+        start.publisher(f"{name}={endpoint.url}")
     expected = {
         key: [message.encode() for _, message in messages]
         for key, messages in script.expect["output"].items()
     }
-    if killed:
+    if how == "killed":
         until(lambda: sum(map(len, by_key(redis, name).values())) > 20, "it flows")
         orderer.kill()
         start.orderer(FEEDS_FILE=file)
     until(lambda: by_key(redis, name) == expected, "all comes out")
+    sent = [
+        message
+        for _, values in streams.entries(redis.client, f"ordered:{{{name}}}")
+        for message in values[5::2]
+    ]
+    until(lambda: list(endpoint.messages) == sent, "and is sent")
     assert len(server.refused) == script.expect["refusals"]
     gaps: dict[str, list[list[int]]] = {}
     for gap in streams.gaps(redis.client, name):
@@ -134,6 +143,44 @@ def test_documented_protocols(
     assert {reject.reason for reject in streams.rejected(redis.client, name)} <= {"missing"}
     epochs = {key: max(each) for key, each in numberings(redis, name).items()}
     assert epochs == {key: len(each) for key, each in script.expect["epochs"].items()}
+
+
+@one_server
+def test_ids_that_grow_by_a_step(redis: Server, start: Stack, words: Callable[[str], Path]) -> None:
+    """All ids between two that follow each other would be missing."""
+    file = words('id = "data.seq"\nstep = 5').read_text().replace("first_id = 1", "first_id = 5")
+    path = words("")
+    path.write_text(file)
+    start.orderer(FEEDS_FILE=path)
+    write_raw(redis.client, [line(10), line(5), line(20), line(15)])
+    until(lambda: out(redis) == [line(5), line(10), line(15), line(20)], "they are in order")
+    until(
+        lambda: "last id" in command("orderer", "status", REDIS_URL=redis.url).stdout,
+        "the status says how far it is",
+    )
+
+
+@one_server
+@pytest.mark.parametrize("restarts", ["never", "connection"])
+def test_when_a_numbering_begins_anew(
+    redis: Server, start: Stack, words: Callable[[str], Path], restarts: str
+) -> None:
+    """Repeats would be taken for news, or a connection's own numbers for repeats."""
+    start.orderer(FEEDS_FILE=words(f'id = "data.seq"\nrestarts = "{restarts}"'))
+    first = [line(seq) for seq in range(1, 8)]
+    anew = [line(seq, "anew") for seq in range(1, 8)]
+    write_event(redis.client, "connected")
+    write_raw(redis.client, first)
+    until(lambda: out(redis) == first, "the first numbering")
+    write_event(redis.client, "connected")
+    if restarts == "connection":
+        write_raw(redis.client, anew[:1])
+        expected = [*first, anew[0]]
+    else:
+        write_raw(redis.client, [*anew, line(8)])
+        expected = [*first, line(8)]
+    until(lambda: out(redis) == expected, "the rest")
+    assert streams.gaps(redis.client) == []
 
 
 def numberings(redis: Server, feed: str) -> dict[str, set[int]]:
@@ -208,17 +255,6 @@ def test_many_keys_survive_kills(redis: Server, start: Stack, words: Callable[[s
     until(lambda: len(endpoint.messages) == 12 * len(symbols), "the endpoint has it")
     assert len(set(endpoint.messages)) == 12 * len(symbols)
     assert streams.gaps(redis.client) == []
-
-
-def test_what_it_cannot_do_is_said(words: Callable[[str], Path]) -> None:
-    """Messages of several keys would be taken for one numbering's, and most be lost."""
-    file = words('step = 2\nrestarts = "never"')
-    ended = command("orderer", FEEDS_FILE=file)
-    assert ended.returncode == 2
-    assert [text.removeprefix("orderer: ") for text in ended.stderr.splitlines()] == [
-        f"{file}: [feed.default] {word}: the orderer cannot do that yet"
-        for word in ("step", "restarts")
-    ]
 
 
 @one_server

@@ -94,7 +94,7 @@ def forget_the_checkpoint() -> None:
     async def broken(self: Store, lane: str, lease_key: str, fingerprints: int) -> LaneState:
         stands = pairs(await self._link.send("HGETALL", keys.next(lane)))
         for feed, stand in stands.items():
-            epoch, _, serial = standing.unpack(stand)
+            epoch, _, serial, _ = standing.unpack(stand)
             again = standing.pack(epoch + 1, None, serial)
             await self._link.send("HSET", keys.next(lane), feed, again)
             await self._link.send("HSET", keys.order(lane), "raw", "0-0", "seen", "0-0")

@@ -17,12 +17,13 @@ from chassis.websocket import BatchingClient, ConnectionClosed, InvalidHandshake
 from relay.feedfile import Feed
 from relay.feeds import Peer
 from relay.frames.reader import LARGEST_FRAME
+from relay.talking import NotReady, unless
 
 from .lane import Lane
 from .metrics import LineMetrics
 from .pressure import Pressure
 from .settings import Settings
-from .talk import NotReady, Talk, refusal, unless
+from .talk import Talk, refusal
 from .writer import Writer
 
 PING_EVERY = 20.0

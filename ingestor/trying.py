@@ -20,9 +20,8 @@ from chassis.websocket import BatchingClient, ConnectionClosed, InvalidHandshake
 from relay.conversation import Conversation, Unready
 from relay.feedfile import Feed, FeedFileError, load
 from relay.frames.template import Values
+from relay.talking import COMMAND_LIMIT, options
 from relay.trial import Trial
-
-from .talk import COMMAND_LIMIT, options
 
 SECONDS = 10.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -14,10 +15,12 @@ from relay import ordered
 from relay.feeds import Peer
 from relay.ordered import Entry, Span
 
+from .acks import Acks
 from .asking import Asking, Stuck
 from .contiguity import Contiguity
 from .entries import batches, fitting
 from .lane import Lane
+from .manner import Manner
 from .meter import Meter
 from .metrics import SinkMetrics
 from .settings import AT_MOST_ONCE, Settings
@@ -27,6 +30,9 @@ CONFIRM_EVERY = 0.02
 """Seconds between questions while messages flow. With many sinks it is `PACE` for each of them."""
 
 PACE = 0.001
+
+HEARD_AT_ONCE = 100
+"""Frames that are looked into before others have their turn."""
 
 DISCARD_EVERY = 0.05
 """Seconds between two times that what an endpoint says is dropped."""
@@ -63,10 +69,12 @@ class Session:
     def __init__(
         self, connection: Connection, peer: Peer, lane: Lane, stop: asyncio.Event, *,
         pace: Callable[[], float], meter: Meter, metrics: SinkMetrics, settings: Settings, log: Log,
+        manner: Manner | None = None, hear: Callable[[list[bytes]], None] | None = None,
     ) -> None:  # fmt: skip
         """Prepare to send the messages of the peer's feed until `stop`, while the lease stands.
 
-        `pace` tells how many seconds to leave between two questions.
+        `pace` tells how many seconds to leave between two questions, `manner` how the endpoint
+        wants its messages, and `hear` is given what it says that confirms nothing.
         """
         self._connection = connection
         self._peer = peer
@@ -82,11 +90,19 @@ class Session:
         self._contiguity = Contiguity(position.serial)
         self._on_the_way: dict[bytes, tuple[int | None, int]] = {}
         """Of entries that are: the serial of the last message, and when the first was received."""
-        self._window = Window(settings.stuck_timeout)
+        self._manner = manner
+        self._hear = hear
+        self._window = Window(settings.stuck_timeout, manner.most if manner else math.inf)
         self._ending = ""  # once no more messages are going to be sent: why
         self._moved = asyncio.Event()  # when something is confirmed
-        self._asking = Asking(connection, self._window, pace, self._confirm)
-        connection.on_pong = self._asking.pong
+        self._asking: Asking | Acks
+        self._acks: Acks | None = None
+        if manner is not None and manner.ack is not None:
+            patience = settings.stuck_timeout
+            self._asking = self._acks = Acks(manner.ack, self._window, self._confirm, patience)
+        else:
+            self._asking = Asking(connection, self._window, pace, self._confirm)
+            connection.on_pong = self._asking.pong
 
     def wake(self) -> None:
         """Look again whether to stop."""
@@ -104,7 +120,7 @@ class Session:
         """
         try:
             # The first is the session; the others serve it, and end with it or by raising.
-            await first(self._send_and_drain(), self._live(), self._discard())
+            await first(self._send_and_drain(), self._live(), self._listen())
         finally:
             self._asking.stop()
             self._tail.close()
@@ -133,15 +149,24 @@ class Session:
             await self._wait_for_a_move()
         await self._lane.saved(self._peer)
 
-    async def _discard(self) -> None:
-        """Drop what the endpoint says, so that its pongs come through.
+    async def _listen(self) -> None:
+        """Take what the endpoint says; if nobody wants to hear it, so that its pongs come through.
 
         Its pongs are heard at once; but who talks without end fills the connection's inbox, and is
         then not read until the next time. Otherwise it would have the process to itself.
         """
         while True:
-            await self._connection.receive()
-            await asyncio.sleep(DISCARD_EVERY)
+            frames = await self._connection.receive()
+            if self._acks is None and self._hear is None:
+                await asyncio.sleep(DISCARD_EVERY)
+                continue
+            for at in range(0, len(frames), HEARD_AT_ONCE):
+                part = frames[at : at + HEARD_AT_ONCE]
+                acks = self._acks
+                rest = part if acks is None else [one for one in part if not acks.heard(one)]
+                if rest and self._hear is not None:
+                    self._hear(rest)
+                await asyncio.sleep(0)
 
     # Messages out ----------------------------------------------------------------------------
 
@@ -203,8 +228,10 @@ class Session:
     async def _write(self, entries: list[Entry]) -> bool:
         """Write entries, slice by slice; returns False to send no more."""
         messages: list[bytes] = []
-        for _, values in entries:
+        ends: dict[int, bytes] = {}
+        for entry, values in entries:
             messages += ordered.messages(values)
+            ends[len(messages)] = entry
         last, total = entries[-1][0], len(messages)
         size = sum(map(len, messages)) + 8 * total
         if self._at_most_once:
@@ -217,20 +244,45 @@ class Session:
         while at < total:
             if at and not await self._room(begun=True):
                 return False
-            part = messages[at : at + -(-total * self._window.slice // size)]
-            at += len(part)
-            ping = self._window.send(
-                last if at == total else b"",
-                len(part),
-                size * len(part) // total,
-                clock.monotonic(),
-            )
-            # No drain(): the window bounds what may wait here, and pongs tell whether it moves.
-            self._connection.write(part, self._asking.sending() or ping)
+            count = self._window.fitting(min(total - at, -(-total * self._window.slice // size)))
+            if self._manner is not None:
+                count = await self._manner.allow(count, self._stop)
+                if not count:
+                    return False
+            part = messages[at : at + count]
+            if self._acks is None:
+                end = last if at + count == total else b""
+                self._write_part(part, end, size * count // total)
+            else:
+                self._write_singly(part, [ends.get(at + one, b"") for one in range(1, count + 1)])
+            at += count
             self._meter.count(len(part))
             self._metrics.unconfirmed.set(self._window.messages)
         self._meter.observe(entries)
         return True
+
+    def _write_part(self, part: list[bytes], end: bytes, size: int) -> None:
+        """Write some messages; `end` is the entry that they end, empty if it goes on.
+
+        There is no drain(): the window bounds what may wait here, and confirmations tell whether
+        it moves.
+        """
+        ping = self._window.send(end, len(part), size, clock.monotonic())
+        if self._manner is not None:
+            part = [self._manner.put(message) for message in part]
+        self._connection.write(part, self._asking.sending() or ping)
+
+    def _write_singly(self, part: list[bytes], ends: list[bytes]) -> None:
+        """Write messages that are confirmed one by one, each with the entry that it ends."""
+        manner, acks, now = self._manner, self._acks, clock.monotonic()
+        if manner is None or acks is None:
+            return
+        put = []
+        for message, end in zip(part, ends, strict=True):
+            self._window.send(end, 1, len(message), now)
+            put.append(manner.put(message))
+            acks.sent(manner.count)
+        self._connection.write(put)
 
     # Confirmations in ------------------------------------------------------------------------
 

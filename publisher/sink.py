@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -11,14 +12,15 @@ from typing import Any, TypeAlias
 from chassis import clock, websocket
 from chassis.backoff import Backoff
 from chassis.logs import Log
-from chassis.tasks import until
+from chassis.tasks import end, until
 from chassis.websocket import ConnectionClosed, InvalidHandshake
-from relay.conversation import Conversation
 from relay.feedfile import Endpoint
 from relay.feeds import Peer
+from relay.talking import NotReady, Talk, unless
 
 from .asking import Stuck
 from .lane import Lane
+from .manner import Manner
 from .meter import Meter
 from .metrics import SinkMetrics
 from .session import Connection, Session
@@ -26,6 +28,9 @@ from .settings import Settings
 
 OTHERWISE_SILENT = 10.0
 """Seconds more than the time-out after which the kernel, too, gives an endpoint up."""
+
+SHOWN = 200
+"""Bytes of what an endpoint says that are logged."""
 
 Dial: TypeAlias = "Callable[..., AbstractAsyncContextManager[Connection]]"
 """Connects to a URL for the length of an `async with` block; called like `websocket.dial`."""
@@ -46,7 +51,7 @@ class Sink:
         if words is not None and words.delivery is not None:
             settings = replace(settings, delivery=words.delivery)
         self._words = words
-        self._conversation = None if words is None else Conversation(words)
+        self._talk = None if words is None else Talk(words)
         self._peer = peer
         self._lane = lane
         self._settings = settings
@@ -97,7 +102,9 @@ class Sink:
     async def _connect_once(self, backoff: Backoff, stop: asyncio.Event) -> str:
         """Connect, send until the connection ends or `stop`; returns how it ended."""
         try:
-            url, options = self._target()
+            url, options = self._peer.url, dict[str, Any]()
+            if self._talk is not None:
+                url, options = await unless(stop, self._talk.target())
             async with self._dial(
                 url,
                 stop=stop,
@@ -106,50 +113,67 @@ class Sink:
                 **options,
             ) as connection:
                 backoff.succeeded()
-                self._open(connection)
-                self._connected(True)
-                self._log.info("connected", feed=self._peer.feed, sink=self._peer.name)
-                self._session = self._begin(connection, stop)
-                try:
-                    return await self._session.run()
-                finally:
-                    self._session = None
-                    self._connected(False)
+                return await self._talk_on(connection, stop)
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else 1006
             reason = self._hide(closed.rcvd.reason if closed.rcvd else str(closed))
             self._log.warning("disconnected", sink=self._peer.name, code=code, reason=reason)
             return "closed" if code in (1000, 1001) else "dropped"
         except Stuck:
-            self._log.warning("endpoint does not read", sink=self._peer.name)
+            confirms = self._words is not None and self._words.ack is not None
+            what = "endpoint confirms nothing" if confirms else "endpoint does not read"
+            self._log.warning(what, sink=self._peer.name)
             return "stuck"
-        except (OSError, TimeoutError, InvalidHandshake, EOFError) as error:
+        except (OSError, TimeoutError, InvalidHandshake, EOFError, NotReady) as error:
             words = self._hide(str(error) or type(error).__name__)
             self._log.warning("no connection", sink=self._peer.name, error=words)
             return "refused"
 
-    def _target(self) -> tuple[str, dict[str, Any]]:
-        """Tell where to connect, and how."""
-        if self._words is None or self._conversation is None:
-            return self._peer.url, {}
-        plan = self._conversation.plan(clock.wall_us() // 1000)
-        return plan.url, plan.options(self._words)
-
     def _hide(self, text: str) -> str:
         """Leave secrets out of what a peer or a library says."""
-        return text if self._conversation is None else self._conversation.hide(text)
+        return text if self._talk is None else self._talk.hide(text)
 
-    def _open(self, connection: Connection) -> None:
-        """Say what the endpoint wants to hear first."""
-        if self._conversation is not None:
-            texts = self._conversation.opened(clock.monotonic(), clock.wall_us() // 1000)
-            connection.write([text.encode() for text in texts])
+    async def _talk_on(self, connection: Connection, stop: asyncio.Event) -> str:
+        """Send on a connection, and say what else is to be said; returns how it ended."""
+        async with contextlib.AsyncExitStack() as talking:
+            if self._talk is not None and self._words is not None:
+                await talking.enter_async_context(self._talk.on(connection, stop))
+                if self._words.message_timeout is not None:
+                    watching = asyncio.ensure_future(
+                        self._watch(connection, self._words.message_timeout)
+                    )
+                    talking.push_async_callback(end, watching)
+            self._connected(True)
+            self._log.info("connected", feed=self._peer.feed, sink=self._peer.name)
+            self._session = self._begin(connection, stop)
+            try:
+                return await self._session.run()
+            finally:
+                self._session = None
+                self._connected(False)
+
+    async def _watch(self, connection: Any, seconds: float) -> None:
+        """Drop a connection on which nothing has come for so long, not even a pong."""
+        loop = asyncio.get_running_loop()
+        left = seconds
+        while left > 0:  # the connection knows when it was heard, and tells nobody
+            await asyncio.sleep(left)
+            left = connection.heard + seconds - loop.time()
+        self._log.warning("silent endpoint", sink=self._peer.name, seconds=seconds)
+        connection.abort()
 
     def _connected(self, connected: bool) -> None:
         self.connected = connected
         self._metrics.connected.set(connected)
 
     def _begin(self, connection: Connection, stop: asyncio.Event) -> Session:
+        manner = hear = None
+        words, talk = self._words, self._talk
+        if words is not None and talk is not None:
+            if words.message or words.ack or words.rate or words.max_in_flight:
+                manner = Manner(words, talk.conversation)
+            if words.ack is not None or talk.conversation.listens:
+                hear = self._hearing(connection, talk)
         return Session(
             connection,
             self._peer,
@@ -160,4 +184,20 @@ class Sink:
             metrics=self._metrics,
             settings=self._settings,
             log=self._log,
+            manner=manner,
+            hear=hear,
         )
+
+    def _hearing(self, connection: Connection, talk: Talk) -> Callable[[list[bytes]], None]:
+        """Make what hears what an endpoint says; the first words of a connection are logged."""
+        said = False
+
+        def hear(frames: list[bytes]) -> None:
+            nonlocal said
+            if not said:
+                said = True
+                words = talk.hide(frames[0][:SHOWN].decode("utf-8", "replace"))
+                self._log.info("endpoint says", sink=self._peer.name, words=words)
+            talk.answer(connection, frames)
+
+        return hear

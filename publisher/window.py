@@ -58,8 +58,12 @@ class Window:
     out slice by slice are signs of life only.
     """
 
-    def __init__(self, stuck_timeout: float) -> None:
-        """Begin with nothing; no sign of life for `stuck_timeout` seconds means stuck."""
+    def __init__(self, stuck_timeout: float, most: float = math.inf) -> None:
+        """Begin with nothing; no sign of life for `stuck_timeout` seconds means stuck.
+
+        `most` messages may be on their way, too.
+        """
+        self._most = most
         self.size = LEAST_WINDOW
         """Bytes that may be on their way."""
         self.flight = 0
@@ -86,7 +90,11 @@ class Window:
     @property
     def full(self) -> bool:
         """Whether no more may be sent for now."""
-        return self.flight >= self.size
+        return self.flight >= self.size or self.messages >= self._most
+
+    def fitting(self, messages: int) -> int:
+        """Tell how many of so many messages may be sent now, if it is not full."""
+        return int(min(messages, max(1, self._most - self.messages)))
 
     @property
     def filling(self) -> bool:
@@ -136,6 +144,11 @@ class Window:
         self._deadline = now + self._stuck_timeout
         # A peer may leave out pongs for all but its latest ping.
         return self._confirm(now) if number >= self._asking else None
+
+    def acknowledged(self, parts: int, now: float) -> Confirmed:
+        """Confirm the oldest parts, as the endpoint says that it has them."""
+        self._asked, self._upto = self._sent[0].when, parts
+        return self._confirm(now)
 
     def patience(self, now: float) -> float:
         """Tell for how many seconds a sign of life may still be waited for; 0 or less: stuck."""

@@ -242,6 +242,11 @@ class Conversation:
         return self._count
 
     @property
+    def counted(self) -> int:
+        """The number that was given last."""
+        return self._count
+
+    @property
     def due(self) -> float:
         """When the next ping is due, inf if none is."""
         return self._due

@@ -163,7 +163,10 @@ PURE = (
 """Values in, values out: these know no loop, no clock, no Redis and no socket."""
 
 
-IMPURE = ("relay/rejected.py", "relay/allowance.py", "relay/lanes.py", "relay/reading.py")
+IMPURE = (
+    "relay/rejected.py", "relay/allowance.py", "relay/lanes.py", "relay/reading.py",
+    "relay/talking.py",
+)  # fmt: skip
 
 
 def pure() -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any, TypeAlias, TypeVar
 
@@ -191,6 +191,10 @@ class Received(list[bytes]):
     binary = 0
 
 
+Answer: TypeAlias = "Callable[[Received], Iterable[str | tuple[int, str]]]"
+"""Says what is sent after the last message of a connection; code and reason close it."""
+
+
 class Endpoint(_Peer):
     """An endpoint that writes down what it receives, connection by connection.
 
@@ -205,7 +209,9 @@ class Endpoint(_Peer):
         refuse: int = 0,
         reading: bool = True,
         pause: float = 0.0,
+        answer: Answer | None = None,
     ) -> None:
+        self._say = answer
         self.connections: list[Received] = []
         self._pause = pause
         self._reading = asyncio.Event()
@@ -227,6 +233,11 @@ class Endpoint(_Peer):
                     received.append(message)
                 if self._pause:
                     await asyncio.sleep(self._pause)
+                for said in self._say(received) if self._say else ():
+                    if isinstance(said, tuple):
+                        await connection.close(*said)
+                    else:
+                        await connection.send(said)
         finally:
             received.code = connection.close_code
 

@@ -38,20 +38,20 @@ def test_a_question_that_is_due_at_once(run: Run) -> None:
             if ping := asking.sending():
                 endpoint.pings.append(ping)
 
-        def answer() -> None:
+        async def answer() -> None:
+            await eventually(lambda: bool(endpoint.pings), "it is asked")
             asking.pong(endpoint.pings.pop())
 
         for _ in range(20):
             wait_until(TOGETHER - 0.0011)
             send()
-            answer()
+            await answer()
             # The next question may be asked from 0.1 ms before such a moment on.
             wait_until(TOGETHER - 0.0002)
             send()
             send()
             while window.messages:
-                await eventually(lambda: bool(endpoint.pings), "it is asked")
-                answer()
+                await answer()
         asking.stop()
         assert sum(each.advance for each in heard) == 60
 

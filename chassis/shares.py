@@ -107,11 +107,12 @@ class Shares(Generic[W]):
             kind: math.ceil(count / alive)
             for kind, count in Counter(map(self._kind, pieces)).items()
         }
-        surplus = {kind: count - share.get(kind, 0) for kind, count in self._held.items()}
+        surplus = Counter(self._kind(piece) for piece in self._working if piece in pieces)
+        surplus.subtract(share)
         for piece, (lease, stopped, _) in self._working.items():
             kind = self._kind(piece)
             if piece not in pieces or surplus[kind] > 0:
-                surplus[kind] -= 1
+                surplus[kind] -= piece in pieces
                 if not stopped.is_set():
                     self._log.info("handing over", feed=lease.feed, role=lease.role)
                     stopped.set()

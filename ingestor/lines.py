@@ -16,7 +16,7 @@ from typing import NamedTuple
 from chassis.lifecycle import NotDrained
 from chassis.logs import Log
 from relay import lanes
-from relay.feedfile import Feed, FeedFileError
+from relay.feedfile import Feed
 from relay.feeds import FeedsFile, Peer, line
 
 from .lane import Lane, Lanes
@@ -68,7 +68,7 @@ class Lines:
         for number, peer in _numbered(peers):
             self._want(Wanted(peer, number, None))
         if not peers:
-            for words in file.feeds.values():
+            for words in file.words.values():
                 self._want(Wanted(line(words), 0, words))
 
     def _want(self, wanted: Wanted) -> None:
@@ -102,7 +102,7 @@ class Lines:
     @property
     def _stops(self) -> list[str]:
         """List the feeds that wait for ever for what is missing: nobody is to wait with them."""
-        return [name for name, words in self._file.feeds.items() if words.gap_timeout == math.inf]
+        return [name for name, words in self._file.words.items() if words.gap_timeout == math.inf]
 
     def _sort(self) -> None:
         """Sort the lines into pieces, and tell those who work on them if anything is new."""
@@ -123,16 +123,11 @@ class Lines:
 
         A file with mistakes changes nothing; each of them is logged.
         """
-        try:
-            file = self._file.again()
-        except FeedFileError as error:
-            for mistake in error.mistakes:
-                self._log.error("feeds not taken over", mistake=mistake)
+        change = self._file.again(self._log)
+        if change is None:
             return
-        before, after = self._file.feeds, file.feeds
-        changed = [name for name in after if after[name] != before.get(name)]
-        removed = [name for name in before if name not in after]
-        self._file = file
+        self._file, changed, removed = change
+        after = self._file.words
         self._wanted = {
             key: wanted
             for key, wanted in self._wanted.items()
@@ -141,7 +136,6 @@ class Lines:
         for name in changed:
             self._want(Wanted(line(after[name]), 0, after[name]))
         self._sort()
-        self._log.info("feeds taken over", changed=changed, removed=removed, feeds=len(after))
 
     # Reading them -----------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class Settings(WithRedis):
     )
     feeds: FeedsFile = setting(  # noqa: RUF009 - it makes a field()
         "FEEDS_FILE",
-        WithEnviron(feeds_file),
+        WithEnviron(feeds_file(feeds=True)),
         "",
         "a feeds.toml (see feeds.example.toml), in place of `INGESTOR_URL`; SIGHUP reads it again",
     )

@@ -157,7 +157,7 @@ def agreed(
 
     Raises Misuse if `environ` names others, or nobody has told any.
     """
-    if FILE in left or feed in ours.feeds:
+    if FILE in left or feed in ours.feeds.words:
         if left and left != ours.options(feed).settings:
             raise Misuse(f"{FILE} does not say of {feed} what the orderer goes by: name the same")
         return ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import Any
 
 from chassis import logs, ops
@@ -28,6 +29,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     def readiness() -> dict[str, Any]:
         return {"ready": link.up, "redis": link.up, "feeds": worker.feeds}
 
+    if settings.feeds.name:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, worker.reload)
     async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
         await first(shares.run(stop), worker.run())
     await link.close()

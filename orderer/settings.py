@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from chassis.settings import WithRedis, either, integer, number, setting, text
-from relay.feedfile import ANY, CONNECTION, NEVER, load
+from chassis.settings import WithEnviron, WithRedis, either, integer, number, setting, text
+from relay.feedfile import ANY, CONNECTION, NEVER
 from relay.feedfile import Feed as Words
+from relay.feeds import FeedsFile, feeds_file
 from relay.frames.reader import Reader
 from relay.messages import LARGEST
 
@@ -24,14 +24,6 @@ FILE = "FEEDS_FILE"
 
 LEAST_JUMP = 1000
 """Ids; however small the capacity, a frame no farther ahead than this is no outlier."""
-
-
-def feeds(file: str) -> Mapping[str, Words]:
-    """Read the feeds from the file of this name, none from none; raises FeedFileError.
-
-    The orderer connects to no feed, so it needs none of their secrets.
-    """
-    return load(file, {}, feeds=False, endpoints=False) if file else {}
 
 
 def limits(capacity: int, first_id: int | None, words: Words | None = None) -> Limits:
@@ -86,22 +78,22 @@ class Settings(WithRedis):
         "100000",
         "messages held back before the oldest gap is given up",
     )
-    feeds: Mapping[str, Words] = setting(
+    feeds: FeedsFile = setting(  # noqa: RUF009 - it makes a field()
         FILE,
-        feeds,
+        WithEnviron(feeds_file()),
         "",
-        "a feeds.toml (see feeds.example.toml): where numbers are, how long to wait",
+        "a feeds.toml (see feeds.example.toml): where numbers are; SIGHUP reads it again",
     )
 
     @property
     def fingerprints(self) -> int:
         """Messages of what each feed has put out whose fingerprints are kept."""
-        capacities = [self.capacity, *(words.capacity or 0 for words in self.feeds.values())]
+        capacities = [self.capacity, *(words.capacity or 0 for words in self.feeds.words.values())]
         return limits(max(capacities), None).fingerprints
 
     def options(self, feed: str) -> Options:
         """Tell what decides about a feed."""
-        words = self.feeds.get(feed)
+        words = self.feeds.words.get(feed)
         if words is None:
             bounds = limits(self.capacity, self.first_id)
             return Options(bounds, self.id_field, self.gap_timeout, self.spelled)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from relay.allowance import Allowance
 from relay.entry import position
 from relay.reading import ReadSize, counts, gather
 
-from .feed import Feed
+from .feed import Feed, Options
 from .lane import Entry, Lane
 from .metrics import FeedMetrics
 from .notices import Notices, keyed
@@ -66,6 +67,8 @@ class _Work:
         self.stop = stop
         self.ended = asyncio.Event()
         self.size = ReadSize(READ_MESSAGES)
+        self.again = False
+        """Whether it is to be taken up again, since a feed's words are others."""
         self.failed = False
         """Whether Redis cannot do what it is asked for."""
         self.lane: Lane
@@ -162,6 +165,24 @@ class Worker:
         """The feeds that are ordered here."""
         return sorted(name for work in self._working.values() for name in work.lane.feeds)
 
+    def _options(self, feed: str) -> Options:
+        """Tell what decides about a feed as of now."""
+        return self._settings.options(feed)
+
+    def reload(self) -> None:
+        """Read the file of feeds again: lanes of feeds that have changed are taken up anew.
+
+        What they hold is read again, by the new words. A file with mistakes changes nothing.
+        """
+        change = self._settings.feeds.again(self._log)
+        if change is None:
+            return
+        self._settings = replace(self._settings, feeds=change.file)
+        others = {*change.changed, *change.removed}
+        for work in self._working.values():
+            work.again = work.again or not others.isdisjoint(work.lane.feeds)
+        self._wake()
+
     # From start to stop ---------------------------------------------------------------------
 
     async def order(self, lane: str, lease: Lease, stop: asyncio.Event) -> None:
@@ -202,7 +223,9 @@ class Worker:
     async def turn(self) -> None:
         """Read what there is, or wait a moment for it, and commit what comes of it."""
         self._changed.clear()
-        await self._let_go([work for work in self._working.values() if work.stop.is_set()])
+        await self._let_go(
+            [work for work in self._working.values() if work.stop.is_set() or work.again]
+        )
         while self._joining:
             await self._take_up(self._joining[0])
             self._joining.pop(0)
@@ -229,7 +252,7 @@ class Worker:
             self._fail(work, f"what is in Redis cannot be read: {error!r}")
             return
         await self._link.attempt(self._allowance.look)
-        work.lane = Lane(work.name, state, self._settings.options, CAPACITY_BYTES)
+        work.lane = Lane(work.name, state, self._options, CAPACITY_BYTES)
         self._allow(work)
         work.since = clock.wall_us()
         self._working[work.name] = work

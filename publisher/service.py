@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from chassis import logs, ops, websocket
@@ -12,6 +15,7 @@ from chassis.shares import Shares
 from chassis.tasks import first
 from relay import keys, lanes
 from relay.allowance import Allowance
+from relay.feedfile import Endpoint
 from relay.feeds import Peer
 
 from .lane import Lane
@@ -28,6 +32,8 @@ class Supply(NamedTuple):
 
     lane: str
     peers: tuple[Peer, ...]
+    words: tuple[Endpoint | None, ...]
+    """What a file says of each; with other words it is another piece of work."""
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -35,7 +41,16 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     link = Link(settings.redis_url, log, timeout=0.3 * settings.lease_ttl, stop=stop)
     supplied: dict[Peer, Sink] = {}
     reader = Reader(link)
-    shares = share(link, reader, settings, supplied)
+    endpoints = dict(settings.endpoints)
+    shares = share(link, reader, settings, supplied, endpoints)
+
+    def reload() -> None:
+        """Read the file of feeds again; lanes of endpoints that have changed are begun anew."""
+        nonlocal settings
+        if change := settings.feeds.again(log):
+            settings = replace(settings, feeds=change.file)
+            endpoints.clear()
+            endpoints.update(settings.endpoints)
 
     def readiness() -> dict[str, Any]:
         return {
@@ -47,17 +62,22 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             },
         }
 
+    if settings.feeds.name:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
         await first(shares.run(stop), reader.run())
     await link.close()
 
 
 def share(
-    link: Link, reader: Reader, settings: Settings, supplied: dict[Peer, Sink], *,
-    dial: Dial = websocket.dial,
+    link: Link, reader: Reader, settings: Settings, supplied: dict[Peer, Sink],
+    endpoints: Mapping[Peer, Endpoint | None], *, dial: Dial = websocket.dial,
 ) -> Shares[Supply]:  # fmt: skip
-    """Supply this replica's fair share of the lanes; their sinks stand in `supplied` meanwhile."""
-    allowance, endpoints = Allowance(link, log), settings.endpoints
+    """Supply this replica's fair share of the lanes; their sinks stand in `supplied` meanwhile.
+
+    `endpoints` may change; what each is told is what stands there when its lane is taken up.
+    """
+    allowance = Allowance(link, log)
     at_work: dict[Peer, Supply] = {}
     few = len({peer.feed for peer in endpoints}) <= lanes.Own().first
     """Whether endpoints are connected before their feed is known."""
@@ -73,7 +93,10 @@ def share(
                 lane = peer.feed  # that will be its lane, most likely
             if lane is not None:
                 found.setdefault(lane, []).append(peer)
-        pieces = [Supply(lane, tuple(peers)) for lane, peers in found.items()]
+        pieces = [
+            Supply(lane, tuple(peers), tuple(map(endpoints.get, peers)))
+            for lane, peers in found.items()
+        ]
         # A feed that became known may be in another lane: no sink is connected twice meanwhile.
         return [
             piece for piece in pieces
@@ -86,8 +109,8 @@ def share(
     async def supply(piece: Supply, lease: Lease, stopped: asyncio.Event) -> None:
         lane = Lane(link, piece.lane, lease, reader, settings.retain, pace, allowance, log)
         sinks = {
-            peer: Sink(peer, lane, settings, pace, log, words=endpoints[peer], dial=dial)
-            for peer in piece.peers
+            peer: Sink(peer, lane, settings, pace, log, words=words, dial=dial)
+            for peer, words in zip(piece.peers, piece.words, strict=True)
         }
         supplied.update(sinks)
         at_work.update(dict.fromkeys(sinks, piece))

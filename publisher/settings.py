@@ -14,16 +14,11 @@ from chassis.settings import (
     one_of,
     setting,
 )
-from relay.feedfile import Endpoint, Feed, load
-from relay.feeds import Peer, peers, sink
+from relay.feedfile import Endpoint
+from relay.feeds import FeedsFile, Peer, feeds_file, peers, sink
 
 AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"
-
-
-def feeds(file: str, environ: Mapping[str, str]) -> Mapping[str, Feed]:
-    """Read endpoints from the file of this name, none from none; raises FeedFileError."""
-    return load(file, environ, feeds=False) if file else {}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -37,11 +32,11 @@ class Settings(WithRedis):
         "the ordered endpoint, ws:// or wss://; several: [feed=]url separated by spaces",
         unless=("FEEDS_FILE", ()),
     )
-    feeds: Mapping[str, Feed] = setting(
+    feeds: FeedsFile = setting(  # noqa: RUF009 - it makes a field()
         "FEEDS_FILE",
-        WithEnviron(feeds),
+        WithEnviron(feeds_file(endpoints=True)),
         "",
-        "a feeds.toml (see feeds.example.toml), in place of `PUBLISHER_URL`",
+        "a feeds.toml (see feeds.example.toml), in place of `PUBLISHER_URL`; SIGHUP reads it again",
     )
     retain: int = setting(
         "PUBLISHER_RETAIN",
@@ -65,6 +60,9 @@ class Settings(WithRedis):
     @property
     def endpoints(self) -> Mapping[Peer, Endpoint | None]:
         """Where to send, and what a file says of each."""
-        return dict.fromkeys(self.sinks) | {
-            sink(feed, words): words for feed in self.feeds.values() for words in feed.endpoints
+        told = {
+            sink(feed, words): words
+            for feed in self.feeds.words.values()
+            for words in feed.endpoints
         }
+        return dict.fromkeys(self.sinks) | told

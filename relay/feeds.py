@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from chassis.logs import Log
 from chassis.settings import redact, url
 
-from .feedfile import Endpoint, Feed, load
+from .feedfile import Endpoint, Feed, FeedFileError, load
 
 DEFAULT_FEED = "default"
 
@@ -75,25 +77,53 @@ def sink(feed: Feed, words: Endpoint) -> Peer:
     return Peer(feed.name, words.name, words.url.source)
 
 
+class Change(NamedTuple):
+    """What a file that was read again says anew."""
+
+    file: FeedsFile
+    changed: list[str]
+    """Feeds whose words are others, new ones too."""
+    removed: list[str]
+
+
 @dataclass(frozen=True, repr=False)
 class FeedsFile:
-    """A file of feeds, and what stood in it."""
+    """A file of feeds, and what stood in it when it was read."""
 
     name: str
-    environ: Mapping[str, str]
-    feeds: Mapping[str, Feed]
+    """Empty: there is none."""
+    words: Mapping[str, Feed]
+    read: Callable[[], FeedsFile]
+    """Reads it again, and the files of its secrets; raises FeedFileError."""
 
     def __repr__(self) -> str:
-        return f"FeedsFile({self.name!r}, {list(self.feeds)})"
+        return f"FeedsFile({self.name!r}, {list(self.words)})"
 
-    def again(self) -> FeedsFile:
-        """Read it again, and the files of its secrets; raises SettingsError."""
-        return feeds_file(self.name, self.environ)
+    def again(self, log: Log) -> Change | None:
+        """Read it again; None if it has mistakes, of which each is logged: then nothing changes."""
+        try:
+            file = self.read()
+        except FeedFileError as error:
+            for mistake in error.mistakes:
+                log.error("feeds not taken over", mistake=mistake)
+            return None
+        before, after = self.words, file.words
+        changed = [name for name in after if after[name] != before.get(name)]
+        removed = [name for name in before if name not in after]
+        log.info("feeds taken over", changed=changed, removed=removed, feeds=len(after))
+        return Change(file, changed, removed)
 
 
-def feeds_file(name: str, environ: Mapping[str, str]) -> FeedsFile:
-    """Read the feeds from the file of this name, none from none; raises SettingsError."""
-    return FeedsFile(name, environ, load(name, environ, endpoints=False) if name else {})
+def feeds_file(
+    *, feeds: bool = False, endpoints: bool = False
+) -> Callable[[str, Mapping[str, str]], FeedsFile]:
+    """Make a parser of a file's name for who connects to `feeds`, to `endpoints`, or to none."""
+
+    def parse(name: str, environ: Mapping[str, str]) -> FeedsFile:
+        words = load(name, environ, feeds=feeds, endpoints=endpoints) if name else {}
+        return FeedsFile(name, words, partial(parse, name, environ))
+
+    return parse
 
 
 def _name(address: str) -> str:

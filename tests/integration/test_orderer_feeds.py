@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -276,3 +278,31 @@ def test_verbs_go_by_the_same_file(
     ended = command("orderer", "skip", REDIS_URL=redis.url, FEEDS_FILE=words('id = "data.seq"'))
     assert "skipped; next was 2, is 4" in ended.stdout, ended.stderr
     assert out(redis) == [line(1), line(3)]
+
+
+@one_server
+def test_a_changed_file_is_taken_over(
+    redis: Server, start: Stack, words: Callable[[str], Path]
+) -> None:
+    """Ids would be looked for where they no longer are, until a restart that stops all feeds."""
+    file = words('id = "data.seq"')
+    other = "\n[feed.other]\nurl = 'ws://other/'\nfirst_id = 1\ngap_timeout = 3600\n"
+    file.write_text(file.read_text() + other)
+    orderer = start.orderer(FEEDS_FILE=file)
+    write_raw(redis.client, [line(1), line(3)])
+    write_raw(redis.client, [b'{"id":1}', b'{"id":3}'], feed="other")
+    until(lambda: out(redis) == [line(1)], "one is held")
+    until(lambda: streams.ordered_ids(redis.client, "other") == [1], "and one of the other")
+    file.write_text("[feed")
+    os.kill(orderer.pid, signal.SIGHUP)
+    until(lambda: orderer.events("feeds not taken over"), "a broken file is refused")
+    file.write_text(FEED + 'id = "seq"\n' + other)
+    os.kill(orderer.pid, signal.SIGHUP)
+    until(lambda: orderer.events("feeds taken over"), "the file is taken over")
+    until(lambda: len(orderer.events("ordering")) == 3, "one feed is taken up anew")
+    assert orderer.events("ordering")[-1]["feed"] == "default"
+    # What was held is read again by the new words, and is no message any more.
+    write_raw(redis.client, [b'{"seq":3}', b'{"seq":2}'])
+    until(lambda: out(redis) == [line(1), b'{"seq":2}', b'{"seq":3}'], "it goes by the new words")
+    write_raw(redis.client, [b'{"id":2}'], feed="other")
+    until(lambda: streams.ordered_ids(redis.client, "other") == [1, 2, 3], "the other has its own")

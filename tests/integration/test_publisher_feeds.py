@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -272,3 +274,41 @@ def test_credentials(redis: Server, start: Stack, publish: Publish, tmp_path: Pa
     wait_for_messages(endpoint, frames([1]))
     assert endpoint.headers["Authorization"] == "once-1"
     assert "once-" not in "".join(publisher.lines)
+
+
+@one_server
+def test_a_changed_file_is_taken_over(redis: Server, start: Stack, tmp_path: Path) -> None:
+    """A new endpoint would wait for a restart, which breaks the connections of all others."""
+    endpoints = {name: start.endpoint() for name in ("one", "two", "three")}
+    file = tmp_path / "feeds.toml"
+
+    def write(*names: str, more: str = "") -> None:
+        tables = [
+            f"[feed.{name}]\nurl = 'ws://f/'\n[feed.{name}.endpoint.out]\n"
+            f"url = '{endpoints[name].url}'\n{more if name == 'two' else ''}"
+            for name in names
+        ]
+        file.write_text("\n".join(tables))
+
+    write("one", "two")
+    publisher = start.service("publisher", FEEDS_FILE=file)
+    for name in endpoints:
+        write_run(redis.client, frames([1, 2]), feed=name)
+    for name in ("one", "two"):
+        wait_for_messages(endpoints[name], frames([1, 2]))
+    file.write_text("[feed.one]\nurll = 'x'\n")
+    os.kill(publisher.pid, signal.SIGHUP)
+    until(lambda: publisher.events("feeds not taken over"), "a broken file is refused")
+    write("one", "two", "three", more="message = '{\"new\":{{$message}}}'\n")
+    os.kill(publisher.pid, signal.SIGHUP)
+    wait_for_messages(endpoints["three"], frames([1, 2]))
+    until(lambda: len(endpoints["two"].connections) == 2, "the changed one is connected anew")
+    for name in endpoints:
+        write_run(redis.client, frames([3]), feed=name)
+    wait_for_messages(endpoints["one"], frames([1, 2, 3]))
+    wait_for_messages(endpoints["two"], [*frames([1, 2]), b'{"new":%s}' % frame(3)])
+    assert len(endpoints["one"].connections) == 1
+    write("one", "three")
+    os.kill(publisher.pid, signal.SIGHUP)
+    until(lambda: endpoints["two"].connections[-1].code is not None, "the removed one is left")
+    assert len(endpoints["one"].connections) == 1

@@ -240,7 +240,9 @@ class World:
         )
         link = self.link(process)
         reader = Reader(link)
-        shares = publishing.share(link, reader, settings, {}, dial=dial(self.endpoints, process))
+        shares = publishing.share(
+            link, reader, settings, {}, settings.endpoints, dial=dial(self.endpoints, process)
+        )
         task = self.loop.create_task(first(shares.run(asyncio.Event()), reader.run()))
         task.add_done_callback(self._ended)
         self.tasks.append(task)

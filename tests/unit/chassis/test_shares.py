@@ -205,6 +205,15 @@ async def test_pieces_come_and_go(start: Start) -> None:
     assert replica.ended == ["x"]
 
 
+async def test_who_goes_takes_nobody_along(start: Start) -> None:
+    """A piece that is still wanted would be handed over because another one is not."""
+    replica = await start("a", "x", "y", "z")
+    await eventually(lambda: replica.active == ["x", "y", "z"], "all are taken")
+    replica.pieces.remove("z")
+    await eventually(lambda: replica.active == ["x", "y"], "one goes")
+    assert replica.ended == ["z"]
+
+
 async def test_a_lost_lease_ends_the_work(start: Start, link: Link) -> None:
     """Two would go on working on the same piece."""
     replica = await start("a", "x")

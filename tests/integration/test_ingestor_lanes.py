@@ -242,7 +242,13 @@ def test_a_line_at_rest_learns_that_its_feed_waits(redis: Server, start: Stack) 
     for _ in range(2):
         start.ingestor(*(feed.url for feed in feeds), INGESTOR_OWN_LANES=0)
     orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=1)
-    until(lambda: redis.client.zcard("replicas:ingestor") == 2, "there are two")
+
+    def holders() -> set[bytes]:
+        return set(redis.client.mget("lease:{+0}:lines:0", "lease:{+0}:lines:1")) - {None}
+
+    # Before that, a line may be handed over while something is sent to it.
+    until(lambda: len(holders()) == 2, "each has one")
+    until(lambda: len({one.partition(b":")[2] for one in holders()}) == 2, "they are two")
     until(lambda: all(feed.connected == 1 for feed in feeds), "each reads one")
     orderer.wait_for("ordering")
     feeds[0].send(frame(1), frame(3))

@@ -172,15 +172,18 @@ class Worker:
     def reload(self) -> None:
         """Read the file of feeds again: lanes of feeds that have changed are taken up anew.
 
-        What they hold is read again, by the new words. A file with mistakes changes nothing.
+        What they hold is read again, by the new words. A feed that was removed keeps its words, for
+        what it has left is to go out. A file with mistakes changes nothing.
         """
-        change = self._settings.feeds.again(self._log)
+        before = self._settings.feeds
+        change = before.again(self._log)
         if change is None:
             return
-        self._settings = replace(self._settings, feeds=change.file)
-        others = {*change.changed, *change.removed}
+        kept = {name: before.words[name] for name in change.removed}
+        file = replace(change.file, words={**kept, **change.file.words})
+        self._settings = replace(self._settings, feeds=file)
         for work in self._working.values():
-            work.again = work.again or not others.isdisjoint(work.lane.feeds)
+            work.again = work.again or not work.lane.feeds.keys().isdisjoint(change.changed)
         self._wake()
 
     # From start to stop ---------------------------------------------------------------------

@@ -306,3 +306,20 @@ def test_a_changed_file_is_taken_over(
     until(lambda: out(redis) == [line(1), b'{"seq":2}', b'{"seq":3}'], "it goes by the new words")
     write_raw(redis.client, [b'{"id":2}'], feed="other")
     until(lambda: streams.ordered_ids(redis.client, "other") == [1, 2, 3], "the other has its own")
+
+
+@one_server
+def test_a_feed_that_is_removed_is_ordered_to_its_end(
+    redis: Server, start: Stack, words: Callable[[str], Path]
+) -> None:
+    """What it holds would be read by other words, found to have no id, and be rejected."""
+    file = words('id = "data.seq"')
+    orderer = start.orderer(FEEDS_FILE=file)
+    write_raw(redis.client, [line(1), line(3)])
+    until(lambda: out(redis) == [line(1)], "one is held")
+    file.write_text("[feed.other]\nurl = 'ws://other/'\n")
+    os.kill(orderer.pid, signal.SIGHUP)
+    until(lambda: orderer.events("feeds taken over"), "the file is taken over")
+    write_raw(redis.client, [line(2)])
+    until(lambda: out(redis) == [line(1), line(2), line(3)], "all comes out")
+    assert streams.rejected(redis.client) == []

@@ -33,13 +33,15 @@ async def until(stop: asyncio.Event, seconds: float) -> bool:
 async def first(*jobs: Coroutine[Any, Any, Any]) -> None:
     """Run `jobs` side by side until one returns or raises, then end the others.
 
-    Raises what that first one raised.
+    Raises what that first one raised, and not what a second one did in consequence.
     """
     tasks = [asyncio.ensure_future(job) for job in jobs]
+    done: list[asyncio.Task[Any]] = []
+    for task in tasks:
+        task.add_done_callback(done.append)
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done[0].result()
     finally:
         for task in tasks:
             await end(task)

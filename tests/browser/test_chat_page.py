@@ -314,9 +314,10 @@ def test_a_session_that_has_ended_is_not_resumed_by_itself(visit: Open) -> None:
     anna.evaluate(
         """() => {
             const send = WebSocket.prototype.send;
-            WebSocket.prototype.send = function () {
-                send.call(this, '{"type":"goodbye"}');
-                WebSocket.prototype.send = send;
+            WebSocket.prototype.send = function (frame) {
+                const said = JSON.parse(frame).type === "message"; // it also asks who is here
+                send.call(this, said ? '{"type":"goodbye"}' : frame);
+                if (said) WebSocket.prototype.send = send;
             };
         }"""
     )

@@ -199,7 +199,7 @@ def test_who_confirms_nothing(redis: Server, start: Stack, publish: Publish) -> 
     publisher = publish(endpoint.url, OCPP, PUBLISHER_STUCK_TIMEOUT=0.3)
     write_run(redis.client, frames([1, 2]))
     until(lambda: len(endpoint.connections) == 3, "it is tried again")
-    assert publisher.events("endpoint confirms nothing")
+    until(lambda: bool(publisher.events("endpoint confirms nothing")), "it says why")
     assert position(redis) == b"0-0"
     assert publisher.metric("publisher_disconnects_total", ending="stuck") >= 2
 

@@ -109,6 +109,24 @@ async def test_first_raises() -> None:
     assert ended.is_set()
 
 
+async def test_first_raises_the_cause() -> None:
+    """What a broken connection's end was a consequence of would be told once in a while."""
+    for _ in range(50):
+        broken = asyncio.Event()
+
+        async def cause(broken: asyncio.Event = broken) -> None:
+            await asyncio.sleep(0)
+            broken.set()
+            raise LookupError("the cause")
+
+        async def consequence(broken: asyncio.Event = broken) -> None:
+            await broken.wait()
+            raise OSError("what came of it")
+
+        with pytest.raises(LookupError, match="the cause"):
+            await first(consequence(), cause(), consequence())
+
+
 async def test_first_is_ended_from_outside() -> None:
     """A service that is cancelled would leave the tasks of its connections behind."""
     ended = asyncio.Event()

@@ -77,6 +77,8 @@ class Conversation:
         self._count = 0
         self._due = math.inf
         self._fruitful = False
+        self._begun = False
+        """Whether a message has ever come."""
         self._exhausted = False
         feed = words if isinstance(words, Feed) else None
         self._reader = Reader(feed.reading) if feed else None
@@ -161,7 +163,11 @@ class Conversation:
 
     @property
     def _resumable(self) -> bool:
-        return self._resume is not None and bool(self.settled) and not self._exhausted
+        if self._resume is None or self._exhausted:
+            return False
+        named = any(hole.word == "id" for _, text in self._resume.texts for hole in text.holes)
+        # Where no id is named, the peer itself knows where to go on.
+        return bool(self.settled) or (self._begun and not named)
 
     def _resuming(self, wall: int) -> Plan | None:
         """Plan to go on where it ended; None: something is not known that it takes."""
@@ -207,6 +213,7 @@ class Conversation:
         if self._reader and not self._fruitful:
             self._fruitful = any(isinstance(item, Message) for item in self._reader.read(frame))
             self._exhausted = self._exhausted and not self._fruitful
+            self._begun = self._begun or self._fruitful
         answers: list[str] = []
         if not self._shape.at and not self._replies:
             return answers

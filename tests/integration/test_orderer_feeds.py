@@ -119,6 +119,7 @@ def test_documented_protocols(
     endpoint = start.endpoint()
     for _ in range(2 if how == "replicas" else 1):
         orderer = start.orderer(FEEDS_FILE=file)
+        orderer.wait_ready()  # a cursor is named only once something is settled
         start.service("ingestor", FEEDS_FILE=file, **script.expect["env"])
         start.publisher(f"{name}={endpoint.url}")
     expected = {

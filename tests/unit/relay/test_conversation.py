@@ -308,6 +308,21 @@ def test_going_on() -> None:
     assert not talk.plan(WALL).resumed
 
 
+def test_going_on_where_no_id_is_named() -> None:
+    """While nothing is settled, what a server keeps for whoever comes back would be lost."""
+    text = '[feed.a]\nurl = "ws://h/x"\nignore = { t = "*" }\nresume = { url = "ws://h/{{s}}" }'
+    talk = conversation(text)
+    opened(talk)
+    assert talk.heard(b'{"t":"hello","s":"one"}', WALL) == []
+    talk.ended()
+    assert not talk.plan(WALL).resumed  # no message has come
+    talk.opened(0.0, WALL)
+    assert talk.heard(b'{"t":"hello","s":"two"}', WALL) == []
+    assert talk.heard(b'{"id":1}', WALL) == []
+    talk.ended()
+    assert talk.plan(WALL).url == "ws://h/two"
+
+
 def test_going_on_by_keys() -> None:
     """A feed with a numbering for each key would be asked for another one's."""
     talk = conversation('key = "s"\n[feed.a.resume]\nurl = "ws://h/?w={{$id.WOLF}}"')

@@ -7,13 +7,13 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote
 
-from prometheus_client import Counter
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from chassis import clock, hosts, http
 from chassis.http import respond_json
 from chassis.logs import Log
+from chassis.metrics import Counter
 
 from .admission import Admission, origin_allowed, places
 from .connection import Connection

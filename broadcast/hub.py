@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from prometheus_client import Counter, Gauge
 from websockets.protocol import OPEN
+
+from chassis.metrics import Count, Level
 
 from .closing import SLOW
 from .connection import SLOW_BYTES, Connection
@@ -23,7 +24,7 @@ class Hub:
     """
 
     def __init__(
-        self, gauge: Gauge, deliveries: Counter, on_slow: Callable[[Connection], None]
+        self, gauge: Level, deliveries: Count, on_slow: Callable[[Connection], None]
     ) -> None:
         self._connections: dict[Connection, None] = {}
         self._on_slow = on_slow

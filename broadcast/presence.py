@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from importlib import resources
 
-from prometheus_client import Gauge
-
 from chassis import clock, tasks
+from chassis.metrics import Level
 from chassis.redis import Link, Script, checked, pairs
 
 _PRESENCE = Script(resources.files(__package__).joinpath("presence.lua").read_text())
@@ -40,7 +39,7 @@ class Presence:
         link: Link,
         key: str,
         instance: str,
-        gauge: Gauge,
+        gauge: Level,
         *,
         count: Callable[[], int],
         names: Callable[[], Iterable[str]] = list,

@@ -13,10 +13,9 @@ import contextlib
 from importlib import resources
 from typing import Protocol
 
-from prometheus_client import Counter
-
 from chassis import clock, tasks
 from chassis.backoff import Backoff
+from chassis.metrics import Count
 from chassis.redis import Link, Published, Script, Subscriber, transient
 
 _PROBE = Script(resources.files(__package__).joinpath("probe.lua").read_text())
@@ -54,7 +53,7 @@ class Subscription:
         self,
         link: Link,
         listener: Listener,
-        resubscriptions: Counter,
+        resubscriptions: Count,
         *,
         channel: str,
         probe: str,

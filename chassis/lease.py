@@ -11,9 +11,8 @@ import socket
 from collections.abc import Sequence
 from importlib import resources
 
-from prometheus_client import Gauge
-
 from . import clock
+from .metrics import Gauge, Series
 from .redis import Command, Link, Script, checked
 
 _ACQUIRE = Script(resources.files(__package__).joinpath("lease.lua").read_text())
@@ -55,14 +54,19 @@ class Lease:
         self._ttl = ttl
         self._link = link
         self._deadline = 0.0
+        self._series = Series(feed, role)
         # Asked at each scrape, so that a holder whom Redis does not answer stops claiming in time.
-        ACTIVE.labels(feed, role).set_function(lambda: self.held)
-        self._fence = FENCE.labels(feed, role)
+        self._series.of(ACTIVE).set_function(lambda: self.held)
+        self._fence = self._series.of(FENCE)
 
     @property
     def held(self) -> bool:
         """Whether this instance may act: it holds the lease and its time has not run out."""
         return bool(self.value) and clock.monotonic() < self._deadline
+
+    def retire(self) -> None:
+        """Show nothing more of it, in a while: there is nothing to do under it any more."""
+        self._series.retire()
 
     async def acquire(self) -> bool:
         """Take the lease if it is free, renew it if it is ours; tell whether it is ours.

@@ -18,9 +18,9 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
 
 import uvloop
-from prometheus_client import Gauge
 
 from . import hosts, logs, output, settings
+from .metrics import Gauge
 from .network import Unusable
 from .tasks import end
 from .version import VERSION, build, version

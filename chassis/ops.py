@@ -5,19 +5,19 @@ Being in the same loop is the point: a service that no longer turns its loop doe
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from .http import refusal, respond, respond_json, suited
 from .logs import Log
+from .metrics import exposition
 from .network import listening
 
 OPEN_TIMEOUT = 3.0
@@ -31,9 +31,7 @@ async def answer(path: str, readiness: Readiness) -> Response:
     """Answer a GET of `path`."""
     match path.partition("?")[0]:
         case "/metrics":
-            # With a thousand feeds it takes so long that the loop must go on meanwhile.
-            metrics = await asyncio.to_thread(generate_latest, REGISTRY)
-            return respond(HTTPStatus.OK, metrics, CONTENT_TYPE_LATEST)
+            return respond(HTTPStatus.OK, await exposition(), CONTENT_TYPE_LATEST)
         case "/healthz":
             return respond_json(HTTPStatus.OK, {"alive": True})
         case "/readyz":

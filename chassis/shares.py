@@ -102,6 +102,8 @@ class Shares(Generic[W]):
         await self._collect()
         failed = await self._renew()
         pieces = dict.fromkeys(await self._find())
+        for piece in self._known.keys() - pieces.keys() - self._working.keys():
+            self._known.pop(piece).retire()
         alive = await self._alive()
         share = {
             kind: math.ceil(count / alive)

@@ -56,6 +56,8 @@ class Lines:
         self._make = make
         self._log = log
         self._wanted: dict[tuple[str, str], Wanted] = {}
+        self._shown: dict[tuple[str, str], LineMetrics] = {}
+        """Who stands by shows them, too."""
         self._lane_of: dict[str, str] = {}
         """The lane of each feed, as Redis has told."""
         self._table = lanes.Table(self._lanes.link)
@@ -73,7 +75,7 @@ class Lines:
 
     def _want(self, wanted: Wanted) -> None:
         peer = wanted.peer
-        LineMetrics(peer.feed, peer.name)  # who stands by shows them, too
+        self._shown[peer.feed, peer.name] = LineMetrics(peer.feed, peer.name)
         self._wanted[peer.feed, peer.name] = wanted
 
     @property
@@ -135,6 +137,8 @@ class Lines:
         }
         for name in changed:
             self._want(Wanted(line(after[name]), 0, after[name]))
+        for key in self._shown.keys() - self._wanted.keys():
+            self._shown.pop(key).retire()
         self._sort()
 
     # Reading them -----------------------------------------------------------------------------

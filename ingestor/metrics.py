@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
-
-from chassis.metrics import SIZES, Histogram
+from chassis.metrics import SIZES, Counter, Gauge, Histogram, Series
 
 LABELS = ["feed", "line"]
 ENDINGS = ("closed", "dropped", "refused", "idle", "stopped")
@@ -40,14 +38,19 @@ class LineMetrics:
     """The metrics of one line, every series made at once so that it starts at 0."""
 
     def __init__(self, feed: str, line: str) -> None:
-        self.frames = FRAMES.labels(feed, line)
-        self.bytes = BYTES.labels(feed, line)
-        self.oversized = REJECTED.labels(feed, line, "oversized")
-        self.connected = CONNECTED.labels(feed, line)
-        self.ended = {ending: ENDED.labels(feed, line, ending) for ending in ENDINGS}
-        self.refusals = REFUSALS.labels(feed, line)
-        self.paused = PAUSED.labels(feed, line)
-        self.backlog = BACKLOG.labels(feed, line)
-        self.heard = HEARD.labels(feed, line)
-        self.batch = BATCH.labels(feed, line)
-        self.write = WRITE.labels(feed, line)
+        series = self._series = Series(feed, line)
+        self.frames = series.of(FRAMES)
+        self.bytes = series.of(BYTES)
+        self.oversized = series.of(REJECTED, "oversized")
+        self.connected = series.of(CONNECTED)
+        self.ended = {ending: series.of(ENDED, ending) for ending in ENDINGS}
+        self.refusals = series.of(REFUSALS)
+        self.paused = series.of(PAUSED)
+        self.backlog = series.of(BACKLOG)
+        self.heard = series.of(HEARD)
+        self.batch = series.of(BATCH)
+        self.write = series.of(WRITE)
+
+    def retire(self) -> None:
+        """Show them no more, in a while."""
+        self._series.retire()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from prometheus_client import Counter, Gauge
-
 from chassis import clock
-from chassis.metrics import SIZES, Histogram
+from chassis.metrics import SIZES, Counter, Gauge, Histogram, Series
 from relay import messages
 from relay.frames import reader
 
@@ -63,28 +61,29 @@ class FeedMetrics:
     """The metrics of one feed, every series made at once so that it starts at 0."""
 
     def __init__(self, feed: str) -> None:
-        self.fates = {fate: FRAMES.labels(feed, fate) for fate in FATES}
-        self.rejected = {reason: REJECTED.labels(feed, reason) for reason in REASONS}
-        self.gaps = {cause: GAPS.labels(feed, cause.value) for cause in Cause}
-        self.missing = {cause: MISSING.labels(feed, cause.value) for cause in Cause}
-        self.epochs = EPOCHS.labels(feed)
-        self.held = HELD.labels(feed)
-        self.capacity = CAPACITY.labels(feed)
-        self.open_gaps = OPEN_GAPS.labels(feed)
-        self.oldest_gap = OLDEST_GAP.labels(feed)
-        self.gap_timeout = GAP_TIMEOUT.labels(feed)
-        self.in_time = LATE_ARRIVALS.labels(feed, "yes")
-        self.too_late = LATE_ARRIVALS.labels(feed, "no")
-        self.next = NEXT.labels(feed)
-        self.lag = LAG.labels(feed)
-        self.paused = PAUSED.labels(feed)
-        self.progress = PROGRESS.labels(feed)
-        self.data_loss = DATA_LOSS.labels(feed)
-        self.lines = LINES.labels(feed)
-        self.hold = HOLD.labels(feed)
-        self.delay = DELAY.labels(feed)
-        self.commit = COMMIT.labels(feed)
-        self.run = RUN.labels(feed)
+        series = self._series = Series(feed)
+        self.fates = {fate: series.of(FRAMES, fate) for fate in FATES}
+        self.rejected = {reason: series.of(REJECTED, reason) for reason in REASONS}
+        self.gaps = {cause: series.of(GAPS, cause.value) for cause in Cause}
+        self.missing = {cause: series.of(MISSING, cause.value) for cause in Cause}
+        self.epochs = series.of(EPOCHS)
+        self.held = series.of(HELD)
+        self.capacity = series.of(CAPACITY)
+        self.open_gaps = series.of(OPEN_GAPS)
+        self.oldest_gap = series.of(OLDEST_GAP)
+        self.gap_timeout = series.of(GAP_TIMEOUT)
+        self.in_time = series.of(LATE_ARRIVALS, "yes")
+        self.too_late = series.of(LATE_ARRIVALS, "no")
+        self.next = series.of(NEXT)
+        self.lag = series.of(LAG)
+        self.paused = series.of(PAUSED)
+        self.progress = series.of(PROGRESS)
+        self.data_loss = series.of(DATA_LOSS)
+        self.lines = series.of(LINES)
+        self.hold = series.of(HOLD)
+        self.delay = series.of(DELAY)
+        self.commit = series.of(COMMIT)
+        self.run = series.of(RUN)
         self._counted = [0, 0, 0, 0, 0]
 
     def observe(self, outputs: Iterable[Output], took: float) -> None:
@@ -146,9 +145,10 @@ class FeedMetrics:
         self.lag.set(lag)
 
     def idle(self) -> None:
-        """Show that this instance no longer orders the feed."""
+        """Show that this instance no longer orders the feed, and in a while nothing of it."""
         for gauge in (
             self.held, self.open_gaps, self.oldest_gap, self.paused, self.lag, self.lines,
             self.gap_timeout,
         ):  # fmt: skip
             gauge.set(0)
+        self._series.retire()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
-
-from chassis.metrics import SIZES, Histogram
+from chassis.metrics import SIZES, Counter, Gauge, Histogram, Series
 
 LABELS = ["feed", "sink"]
 ENDINGS = ("closed", "dropped", "refused", "stuck", "epoch", "stopped")
@@ -34,17 +32,22 @@ class SinkMetrics:
     """The metrics of one sink, every series made at once so that it starts at 0."""
 
     def __init__(self, feed: str, sink: str) -> None:
-        self.messages = MESSAGES.labels(feed, sink)
-        self.confirmed = CONFIRMED.labels(feed, sink)
-        self.resent = RESENT.labels(feed, sink)
-        self.connected = CONNECTED.labels(feed, sink)
-        self.ended = {ending: ENDED.labels(feed, sink, ending) for ending in ENDINGS}
-        self.unconfirmed = UNCONFIRMED.labels(feed, sink)
-        self.paused = PAUSED.labels(feed, sink)
-        self.lag = LAG.labels(feed, sink)
-        self.sent = SENT.labels(feed, sink)
-        self.data_loss = DATA_LOSS.labels(feed, sink)
-        self.relay = RELAY.labels(feed, sink)
-        self.round_trip = ROUND_TRIP.labels(feed, sink)
-        self.thousand = THOUSAND.labels(feed, sink)
-        self.batch = BATCH.labels(feed, sink)
+        series = self._series = Series(feed, sink)
+        self.messages = series.of(MESSAGES)
+        self.confirmed = series.of(CONFIRMED)
+        self.resent = series.of(RESENT)
+        self.connected = series.of(CONNECTED)
+        self.ended = {ending: series.of(ENDED, ending) for ending in ENDINGS}
+        self.unconfirmed = series.of(UNCONFIRMED)
+        self.paused = series.of(PAUSED)
+        self.lag = series.of(LAG)
+        self.sent = series.of(SENT)
+        self.data_loss = series.of(DATA_LOSS)
+        self.relay = series.of(RELAY)
+        self.round_trip = series.of(ROUND_TRIP)
+        self.thousand = series.of(THOUSAND)
+        self.batch = series.of(BATCH)
+
+    def retire(self) -> None:
+        """Show them no more, in a while."""
+        self._series.retire()

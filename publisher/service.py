@@ -117,8 +117,9 @@ def share(
         try:
             await lane.run(sinks, stopped)
         finally:
-            for peer in sinks:
+            for peer, sink in sinks.items():
                 del supplied[peer], at_work[peer]
+                sink.retire()
 
     return Shares(
         link,

@@ -80,6 +80,10 @@ class Sink:
             self._metrics.paused.set(0)
             self._metrics.lag.set(0)
 
+    def retire(self) -> None:
+        """Show nothing more of it, in a while."""
+        self._metrics.retire()
+
     def wake(self) -> None:
         """Look again whether to stop."""
         if self._session is not None:

@@ -1,8 +1,6 @@
 """The simulator's metrics."""
 
-from prometheus_client import Counter, Gauge
-
-from chassis.metrics import Histogram
+from chassis.metrics import Counter, Gauge, Histogram
 
 FEED_MESSAGES = Counter(
     "simulator_feed_messages_total", "Messages of the feed by what became of them.", ["kind"]

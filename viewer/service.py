@@ -8,11 +8,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from prometheus_client import Counter
-
 from broadcast.page import SECURITY, Page
 from chassis import logs, ops
 from chassis.http import Request, Response, refusal, respond, respond_json, suited
+from chassis.metrics import Counter
 from chassis.network import listening
 from chassis.redis import Link, transient
 from chassis.tasks import first

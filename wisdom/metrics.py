@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
-
-from chassis.metrics import Histogram
+from chassis.metrics import Counter, Gauge, Histogram
 
 from . import closing
 from .protocol import ERRORS, Event

@@ -63,7 +63,7 @@ class Wisdom:
         self._subscription = Subscription(
             link,
             Follower(stream, log, self._sessions.deliver),
-            metrics.RESUBSCRIPTIONS,
+            metrics.RESUBSCRIPTIONS.labels(),
             channel=self._link.channel(keys.WISDOM),
             probe=self._link.channel(keys.probe(instance)),
             stream=keys.quotes(),
@@ -72,7 +72,7 @@ class Wisdom:
             link,
             keys.presence(),
             instance,
-            metrics.LISTENING,
+            metrics.LISTENING.labels(),
             count=lambda: len(self._sessions.subscribers),
         )
         self._ticker = Ticker(

@@ -44,7 +44,9 @@ class Sessions:
     def __init__(self, log: Log) -> None:
         self._log = log
         self._clients: dict[Connection, Client] = {}
-        self.subscribers = Hub(metrics.SUBSCRIBERS, metrics.DELIVERIES, self._note_slow)
+        self.subscribers = Hub(
+            metrics.SUBSCRIBERS.labels(), metrics.DELIVERIES.labels(), self._note_slow
+        )
         metrics.CONNECTIONS.set_function(lambda: len(self._clients))
 
     async def serve(self, connection: Connection) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from prometheus_client import Counter, Gauge
 from redis.exceptions import NoScriptError
 
 from chassis import clock
 from chassis.backoff import Backoff
 from chassis.logs import Log
+from chassis.metrics import Counter, Gauge
 
 from .address import Command, address
 from .errors import Unavailable, transient

@@ -265,7 +265,7 @@ async def test_a_stuck_client_is_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
     await eventually(listens, "it listens")
     async with dial(url) as stuck, dial(url) as other, asyncio.timeout(DEADLINE):
         stuck.transport.pause_reading()
-        while metrics.FEED_STUCK._value.get() == 0:
+        while metrics.FEED_STUCK.labels().value == 0:
             await other.receive()
         await read(other, 100_000)
         stuck.abort()

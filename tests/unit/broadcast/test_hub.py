@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.connection import Connection as Plain
 from websockets.protocol import CLOSING, OPEN
 from websockets.server import ServerProtocol
@@ -14,6 +14,7 @@ from websockets.server import ServerProtocol
 from broadcast.closing import SLOW
 from broadcast.connection import SLOW_BYTES, Connection
 from broadcast.hub import CHUNK, Hub
+from chassis.metrics import Counter, Gauge
 
 
 class Wire:
@@ -73,8 +74,8 @@ def registry() -> CollectorRegistry:
 @pytest.fixture
 def hub(registry: CollectorRegistry, cut: list[Connection]) -> Hub:
     return Hub(
-        Gauge("here", "Who is here", registry=registry),
-        Counter("deliveries", "Deliveries", registry=registry),
+        Gauge("here", "Who is here", registry=registry).labels(),
+        Counter("deliveries", "Deliveries", registry=registry).labels(),
         cut.append,
     )
 

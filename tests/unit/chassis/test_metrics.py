@@ -1,6 +1,9 @@
-"""The histogram that takes many observations at once says what prometheus-client's would."""
+"""Our metrics say what prometheus-client's would, and what is gone is shown no more."""
 
 from __future__ import annotations
+
+import asyncio
+import math
 
 import prometheus_client
 import pytest
@@ -8,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from chassis.metrics import LATENCY, MOST, SIZES, Histogram
+from chassis import clock, metrics
+from chassis.metrics import LATENCY, MOST, SIZES, Counter, Gauge, Histogram, Series
 
 values = st.one_of(
     st.sampled_from([*LATENCY, 0.0, 1e-9, 61.0]), st.integers(0, 100).map(lambda n: n / 1024)
@@ -16,8 +20,16 @@ values = st.one_of(
 
 
 def exposition(registry: CollectorRegistry) -> list[str]:
-    text = generate_latest(registry).decode()
-    return [line for line in text.splitlines() if "_created" not in line]
+    """List the lines of our own text, which is prometheus-client's, too."""
+    text = "".join(metrics.text(registry))
+    assert text == generate_latest(registry).decode()
+    return text.splitlines()
+
+
+def without_created(registry: CollectorRegistry) -> list[str]:
+    return [
+        line for line in generate_latest(registry).decode().splitlines() if "_created" not in line
+    ]
 
 
 @settings(deadline=None, derandomize=True)
@@ -36,7 +48,7 @@ def test_like_the_original(observations: list[tuple[str, float, int]]) -> None:
         many.labels(feed).observe(value, count)
         for _ in range(count):
             one.labels(feed).observe(value)
-    for our_line, their_line in zip(exposition(ours), exposition(theirs), strict=True):
+    for our_line, their_line in zip(exposition(ours), without_created(theirs), strict=True):
         if "_sum" in our_line:
             ours_of_sum, ours_value = our_line.rsplit(" ", 1)
             theirs_of_sum, theirs_value = their_line.rsplit(" ", 1)
@@ -44,6 +56,94 @@ def test_like_the_original(observations: list[tuple[str, float, int]]) -> None:
             assert float(ours_value) == pytest.approx(float(theirs_value))
         else:
             assert our_line == their_line
+
+
+NUMBERS = st.one_of(
+    st.integers(0, 10**12), st.floats(0, 1e20), st.sampled_from([0.1, 1e5, 1e6, 123456789.25])
+)
+NAMES = st.text(st.sampled_from('ab"\\\n{},=é'), max_size=4)
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.tuples(NAMES, NUMBERS), max_size=8))
+def test_counters_and_gauges_like_the_originals(told: list[tuple[str, float]]) -> None:
+    """Prometheus would read other numbers, or none at all."""
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    for library, registry in ((metrics, ours), (prometheus_client, theirs)):
+        counter = library.Counter("seen", "A\nb\\c", ["feed", "at"], registry=registry)
+        gauge = library.Gauge("level", "A level", ["feed"], registry=registry)
+        plain = library.Counter("plain_total", "Without labels", registry=registry)
+        low = library.Gauge("low", "Asked for", registry=registry)
+        for name, number in told:
+            counter.labels(name, "x").inc(number)
+            counter.labels("z", name).inc()
+            gauge.labels(name).set(number)
+            gauge.labels(name).inc(2)
+            gauge.labels(name).dec()
+            plain.inc(number)
+        low.set_function(lambda: -math.inf)
+    assert exposition(ours) == without_created(theirs)
+    assert ours.get_sample_value("plain_total") == theirs.get_sample_value("plain_total")
+
+
+def test_truth_is_a_number() -> None:
+    """A gauge that was set to True would make the whole page unreadable."""
+    registry = CollectorRegistry()
+    Gauge("up", "Whether", registry=registry).set(True)
+    assert exposition(registry)[-1] == "up 1.0"
+
+
+def test_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed that was taken out would be shown for ever, or its last count by nobody be seen."""
+    now = 1000.0
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+    registry = CollectorRegistry()
+    seen = Counter("seen", "Seen", ["feed", "fate"], registry)
+    size = Histogram("size", "A size", ["feed"], SIZES, registry)
+
+    def shown() -> list[str]:
+        Series.forget()
+        return [line for line in exposition(registry) if line.startswith(("seen", "size_sum"))]
+
+    going, staying = Series("a"), Series("b")
+    for series in (going, staying):
+        series.of(seen, "well").inc(3)
+        series.of(size).observe(7)
+    both = shown()
+    assert both == [
+        'seen_total{fate="well",feed="a"} 3.0', 'seen_total{fate="well",feed="b"} 3.0',
+        'size_sum{feed="a"} 7.0', 'size_sum{feed="b"} 7.0',
+    ]  # fmt: skip
+    going.retire()
+    now += metrics.KEPT - 1
+    assert shown() == both
+    Series("a").of(seen, "well").inc()  # it is back, and counts on
+    now += 1
+    assert shown() == [
+        'seen_total{fate="well",feed="a"} 4.0', 'seen_total{fate="well",feed="b"} 3.0',
+        'size_sum{feed="b"} 7.0',
+    ]  # fmt: skip
+
+
+async def test_the_loop_goes_on_meanwhile() -> None:
+    """Each scrape would hold up a thousand feeds."""
+    registry = CollectorRegistry()
+    seen = Counter("seen", "Seen", ["feed"], registry)
+    for at in range(20_000):
+        seen.labels(f"feed-{at}")
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.ensure_future(count())
+    text = await metrics.exposition(registry)
+    counting.cancel()
+    assert text.count(b"\n") == 20_002
+    assert turns > 3
 
 
 def test_starts_at_zero() -> None:

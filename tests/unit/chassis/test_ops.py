@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
-from prometheus_client import CONTENT_TYPE_LATEST, Counter
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from chassis import logs, ops
+from chassis.metrics import Counter
 
 log = logs.get("example")
 

@@ -63,6 +63,11 @@ class Replay:
         self._thread.join()
 
     @property
+    def resumed(self) -> bool:
+        """Whether a part after the first one is being played."""
+        return self._busy and self.done > 0
+
+    @property
     def origin(self) -> str:
         """Where it listens."""
         return f"ws://127.0.0.1:{self.port}"

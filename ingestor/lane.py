@@ -35,6 +35,9 @@ AT_REST = 5.0
 LATE = 2.0
 """Seconds after a look was due from which on nobody knows any more who waits for time."""
 
+GLANCED = 0.05
+"""Seconds for which a glance holds good: with a thousand feeds somebody asks all the time."""
+
 COUNT_ENTRIES = 50
 """Entries of `raw` to read at a time when what waits there is counted."""
 
@@ -78,6 +81,8 @@ class Lane:
         self._uncounted: list[Member] = []
         self._counting: asyncio.Future[None] | None = None
         self._looking: asyncio.Future[bool] | None = None
+        self._glancing: asyncio.Future[bool] | None = None
+        self._glanced = -math.inf
 
     # Lines come and go ------------------------------------------------------------------------
 
@@ -225,11 +230,22 @@ class Lane:
         self._waiting = frozenset((waiting or b"").decode().split())
 
     async def glance(self) -> None:
-        """Learn who holds frames back, if the orderer has read on meanwhile."""
-        if self._unread and self.shared:
-            await self.link.attempt(self._see)
+        """Learn who holds frames back, if the orderer may have read on meanwhile.
+
+        Who asks while somebody else does, or just after, gets to know what that one sees.
+        """
+        if not self._unread or clock.monotonic() - self._glanced < GLANCED:
+            return
+        if self._glancing is None:
+            self._glancing = asyncio.ensure_future(self.link.attempt(self._see))
+            self._glancing.add_done_callback(self._have_glanced)
+        await asyncio.shield(self._glancing)
+
+    def _have_glanced(self, _: asyncio.Future[bool]) -> None:
+        self._glancing = None
 
     async def _see(self) -> None:
+        self._glanced = clock.monotonic()
         fields = (keys.ORDER_SEEN, keys.ORDER_WAITING)
         self._note(*await self.link.send("HMGET", keys.order(self.name), *fields))
 
@@ -263,8 +279,6 @@ class Lanes:
         while True:
             now = clock.monotonic()
             lanes = list(self._lanes.values())
-            await asyncio.gather(
-                *(lane.look() if lane.due(now) else lane.glance() for lane in lanes)
-            )
+            await asyncio.gather(*(lane.look() for lane in lanes if lane.due(now)))
             await asyncio.gather(*(lane.look_for_loss(now) for lane in lanes))
             await asyncio.sleep(EVERY / 4)

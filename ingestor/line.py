@@ -252,7 +252,7 @@ class _Signs:
         if self._writer.needed(now):
             self._connection.nudge()
             self.wake()
-        else:
+        elif now + ROUND >= self._writer.due:  # no more than that is counted at a time
             self._writer.pass_by(now)
 
     def _fire(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,6 +61,8 @@ class Lines:
         self._lane_of: dict[str, str] = {}
         """The lane of each feed, as Redis has told."""
         self._table = lanes.Table(self._lanes.link)
+        self._found: tuple[Mapping[str, str], dict[tuple[str, str], Wanted]] = {}, {}
+        """The table and the lines of which the pieces were made."""
         self._entered = False
         self._pieces: dict[Piece, list[Wanted]] = {}
         self._running: dict[tuple[str, str], Line] = {}
@@ -91,14 +93,17 @@ class Lines:
         Raises what the link raises.
         """
         link = self._lanes.link
-        feeds = list(dict.fromkeys(feed for feed, _ in self._wanted))
         known = await self._table.rows() if self._entered else {}
+        if (known, self._wanted) == self._found:
+            return list(self._pieces)
+        feeds = list(dict.fromkeys(feed for feed, _ in self._wanted))
         if new := [feed for feed in feeds if feed not in known]:
             await lanes.enter(link, new, self._own._replace(named=[*self._own.named, *self._stops]))
             known = await self._table.rows()
             self._entered = True
         self._lane_of.update({feed: known[feed] for feed in feeds if feed in known})
         self._sort()
+        self._found = known, dict(self._wanted)
         return list(self._pieces)
 
     @property

@@ -83,7 +83,16 @@ class Writer:
         await self._change(keys.RESUMED)
 
     async def alive(self) -> None:
-        """Write that nothing comes, if Redis takes it at once; the next one comes soon enough."""
+        """Write that nothing comes, if Redis takes it at once; the next one comes soon enough.
+
+        If the orderer has read all and holds nothing back, nobody needs it: to see that costs a
+        third of what Redis and the orderer have to do for a sign.
+        """
+        if not self._lane.has_read(self._backlog.latest):
+            await self._lane.glance()
+            if not self.needed(now := clock.monotonic()):
+                self.pass_by(now)
+                return
         values = self._pack_change(keys.ALIVE)
         if self._backlog.beats < UNREAD and await self._lane.pen.attempt(
             self._peer.feed, values, self._metrics.write.observe

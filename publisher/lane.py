@@ -342,13 +342,12 @@ class Lane:
     async def _tell_lags(self, order: Order) -> None:
         """Tell for how long the oldest message of each sink has waited."""
         unknown = []
-        self._all_confirmed = all(
-            order.confirmed(sink, shared=shared(self.name)) for sink in self.positions.values()
-        )
+        waiting = False
         for peer, sink in self._sinks.items():
             if order.confirmed(self.positions[peer], shared=shared(self.name)):
                 sink.tell_lag(None)
             elif (since := sink.waiting_since) is not None:
+                waiting = True
                 sink.tell_lag(since)
             else:
                 unknown.append(peer)
@@ -366,7 +365,9 @@ class Lane:
                 for peer in unknown
             ]
         )
-        for peer, entries in zip(unknown, checked(replies), strict=True):
+        # A feed of which nothing has come out yet is not known to have been confirmed either.
+        self._all_confirmed = not waiting and not any(checked(replies))
+        for peer, entries in zip(unknown, replies, strict=True):
             feed = peer.feed.encode()
             own = (
                 values for _, values in entries

@@ -83,9 +83,22 @@ def share(
     """Whether endpoints are connected before their feed is known."""
 
     feeds = lanes.Table(link)
+    pieces: list[Supply] = []
+    made_of: tuple[Mapping[str, str], Mapping[Peer, Endpoint | None]] = {}, {}
+    """The table and the endpoints as they were when the pieces were made."""
 
     async def find() -> list[Supply]:
+        nonlocal pieces, made_of
         table = await feeds.rows()
+        if table is not made_of[0] or endpoints != made_of[1]:
+            pieces, made_of = sort(table), (table, dict(endpoints))
+        # A feed that became known may be in another lane: no sink is connected twice meanwhile.
+        return [
+            piece for piece in pieces
+            if all(at_work.get(peer, piece) == piece for peer in piece.peers)
+        ]  # fmt: skip
+
+    def sort(table: Mapping[str, str]) -> list[Supply]:
         found: dict[str, list[Peer]] = {}
         for peer in endpoints:
             lane = table.get(peer.feed)
@@ -93,15 +106,10 @@ def share(
                 lane = peer.feed  # that will be its lane, most likely
             if lane is not None:
                 found.setdefault(lane, []).append(peer)
-        pieces = [
+        return [
             Supply(lane, tuple(peers), tuple(map(endpoints.get, peers)))
             for lane, peers in found.items()
         ]
-        # A feed that became known may be in another lane: no sink is connected twice meanwhile.
-        return [
-            piece for piece in pieces
-            if all(at_work.get(peer, piece) == piece for peer in piece.peers)
-        ]  # fmt: skip
 
     def pace() -> float:
         return max(CONFIRM_EVERY, PACE * len(supplied))

@@ -75,9 +75,14 @@ class Table:
         self._read = -math.inf
 
     async def rows(self) -> Mapping[str, str]:
-        """Get the lane of each feed there is. Raises what the link raises."""
+        """Get the lane of each feed there is: the same object, as long as nothing has changed.
+
+        Raises what the link raises.
+        """
         if not await self._fresh():
-            self._rows = await known(self._link)
+            found = await known(self._link)
+            if found != self._rows:  # who goes by it can tell whether it has changed
+                self._rows = found
             self._read = clock.monotonic()
         return self._rows
 

@@ -32,6 +32,9 @@ USUAL = ("1:5000", "20:5000", "100:5000", "300:5000", "1000:5000", "1000:16.7")
 TOGETHER = 0.005
 """Seconds between two sends of a feed, at least: what is due by then goes out together."""
 
+SHOWN = 16
+"""Kinds of commands that are told."""
+
 START = 60.0
 """Seconds within which all feeds must flow."""
 
@@ -80,7 +83,7 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(feeds: int, rate: float, seconds: float) -> None:
+async def measure(feeds: int, rate: float, seconds: float, *, commands: bool = False) -> None:
     """Measure one pair, and print the row."""
     program = binary("valkey")
     assert program is not None
@@ -111,12 +114,14 @@ async def measure(feeds: int, rate: float, seconds: float) -> None:
                 silent = sum(count < wanted for count in peers.received)
                 await asyncio.sleep(3 if wanted else 20)
                 before, calls = {name: cpu(pid) for name, pid in pids.items()}, executed(redis)
+                kinds = by_kind(redis) if commands else {}
                 received, peers.delays, at_first = sum(peers.received), [], time.monotonic()
                 await asyncio.sleep(seconds)
                 took = time.monotonic() - at_first
                 used = {name: 100 * (cpu(pid) - before[name]) / took for name, pid in pids.items()}
                 rates = (sum(peers.received) - received) / took, (executed(redis) - calls) / took
                 delays = sorted(peers.delays) or [0.0]
+                rose = {kind: count - kinds.get(kind, 0) for kind, count in by_kind(redis).items()}
                 print(
                     f"{feeds:>5} feeds {rates[0]:>6.0f}/s  CPU {sum(used.values()):6.1f} % ("
                     + ", ".join(f"{name} {share:.1f}" for name, share in used.items())
@@ -128,9 +133,19 @@ async def measure(feeds: int, rate: float, seconds: float) -> None:
                     + f"  flowing after {flowing:.1f} s  {silent} silent  {peers.jumps} jumps",
                     flush=True,
                 )
+                if commands:
+                    most = sorted(rose.items(), key=lambda pair: -pair[1])[:SHOWN]
+                    each = (f"{kind} {count / took:.0f}/s" for kind, count in most)
+                    print("     ", ", ".join(each), flush=True)
         finally:
             start.close()
             redis.close()
+
+
+def by_kind(redis: Server) -> dict[str, int]:
+    """Tell how many commands of each kind Redis has executed, those of scripts included."""
+    stats: dict[str, dict[str, int]] = redis.client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
 
 
 def executed(redis: Server) -> int:
@@ -144,14 +159,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.feeds", description=__doc__)
     parser.add_argument("pairs", nargs="*", default=USUAL)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--commands", action="store_true", help="tell what Redis had to do")
     options = parser.parse_args()
     if len(options.pairs) == 1:
         feeds, rate = options.pairs[0].split(":")
-        uvloop.run(measure(int(feeds), float(rate), options.seconds))
+        uvloop.run(measure(int(feeds), float(rate), options.seconds, commands=options.commands))
         return
     for pair in options.pairs:
         command = [sys.executable, "-m", "tests.bench.feeds", pair]
-        subprocess.run([*command, "--seconds", str(options.seconds)], check=False)
+        more = ["--commands"] if options.commands else []
+        subprocess.run([*command, "--seconds", str(options.seconds), *more], check=False)
 
 
 if __name__ == "__main__":

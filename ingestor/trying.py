@@ -61,7 +61,7 @@ class _Trying:
     def __init__(self, words: Feed) -> None:
         self._words = words
         self._conversation = Conversation(words)
-        self._trial = Trial(words)
+        self._trial = Trial(words, self._conversation.hide)
 
     async def run(self, seconds: float) -> int:
         """Connect, listen and talk, and sum up."""
@@ -108,7 +108,7 @@ class _Trying:
     def _say(self, connection: BatchingClient, texts: Sequence[str]) -> None:
         for text in texts:
             connection.write([text.encode()])
-            self._tell([self._trial.said(self._conversation.hide(text))])
+            self._tell([self._trial.said(text)])
 
     def _tell(self, lines: Sequence[str], write: Callable[[str], None] = print) -> None:
         for line in lines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .excerpt import excerpt
 from .feedfile import Feed
@@ -43,7 +43,7 @@ class Trial:
         self._keys: dict[str, tuple[int, int, int]] = {}
         """Of each key, how many messages, the lowest and the highest id."""
 
-    def heard(self, frame: bytes) -> list[str]:
+    def heard(self, frame: bytes, _answers: Sequence[str] = ()) -> list[str]:
         """Take in a frame; returns a line for each thing in it."""
         self.frames += 1
         items = self._reader.read(frame)
@@ -53,6 +53,15 @@ class Trial:
         """Note what was sent; returns a line about it."""
         self.sent += 1
         return f"> {self._shown(text.encode())}"
+
+    def closed(self, why: str) -> str:
+        """Tell that the connection has ended before its time."""
+        return f"closed: {why}"
+
+    @property
+    def good(self) -> bool:
+        """Whether a message has come."""
+        return bool(self._keys)
 
     def _shown(self, data: bytes) -> str:
         return excerpt(data, SHOWN, self._hide)

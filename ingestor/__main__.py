@@ -11,5 +11,5 @@ from .service import serve
 from .settings import Settings
 
 if len(sys.argv) > 1 and sys.argv[1] == "try":
-    sys.exit(trying.main(sys.argv[1:]))
+    sys.exit(trying.main(sys.argv[2:]))
 lifecycle.run("ingestor", Settings, serve, verbs="[try [feed]]")

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from relay import keys, raw
 from relay.frames.reader import IGNORED, Message, Reader
-from relay.messages import Reject, sequence_numbers
+from relay.messages import AT_ID, Reject, sequence_numbers
 
 from .clock import FeedClock
 from .lines import Lines
@@ -22,6 +22,7 @@ from .reorder.limits import Limits, Order
 from .reorder.outputs import Batch, Output, Run
 from .reorder.timeout import FixedTimeout, LearnedTimeout
 from .sequence import Move, Sequence, State
+from .shapes import Shapes
 
 PARK_AT_ONCE = 100
 """Rejected frames kept for inspection of any one commit; all are counted."""
@@ -50,7 +51,7 @@ class Options:
 
     limits: Limits
     id_field: str
-    """Where the id is, unless there is a `reader`."""
+    """Where the id is."""
     gap_timeout: float | None
     """Seconds; inf: wait for ever; None: learn it."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +91,8 @@ class Feed:
         """Emptied by whoever takes them."""
         self.rejected: Counter[str] = Counter()
         """Frames that were not accepted since the feed was taken up, by reason."""
+        self.shapes = Shapes()
+        """The same, with examples."""
         self.ignored: Counter[str] = Counter()
         """Frames that are no messages since the feed was taken up, by the pattern that says so."""
         self.latest: Batch | None = None
@@ -241,7 +244,8 @@ class Feed:
         ids, bad = self._numbers(frames)
         if bad:
             for at, reason in bad:
-                self._reject(reason, part.line, frames[at], batch)
+                where = self._options.id_field if reason in AT_ID else ""
+                self._reject(reason, part.line, frames[at], batch, where)
             without = {at for at, _ in bad}
             good = [at for at in range(len(frames)) if at not in without]
             frames = [frames[at] for at in good]
@@ -273,7 +277,7 @@ class Feed:
             if item.reason == IGNORED:
                 self.ignored[item.where] += 1
             else:
-                self._reject(item.reason, part.line, item.data, batch)
+                self._reject(item.reason, part.line, item.data, batch, item.where)
         touched = []
         for key in {**found, **restarts}:
             one, places = self.sequence(key), found.get(key, [])
@@ -293,10 +297,13 @@ class Feed:
             touched.append(one)
         return touched
 
-    def _reject(self, reason: str, line: bytes, frame: bytes, batch: Batch) -> None:
+    def _reject(
+        self, reason: str, line: bytes, frame: bytes, batch: Batch, where: str = ""
+    ) -> None:  # fmt: skip
         rejects = self.rejects
         rejects.reasons[reason] = rejects.reasons.get(reason, 0) + 1
         self.rejected[reason] += 1
+        self.shapes.note(reason, where, frame)
         if not batch.replayed and len(rejects.kept) < PARK_AT_ONCE:
             rejects.kept.append(Reject(reason, line, frame))
 
@@ -383,6 +390,8 @@ class Feed:
             "duplicates": self.duplicates,
             "late": self.late,
             "rejected": self.rejected,
+            "shapes": self.shapes.told(),
+            "shapes_rest": self.shapes.rest,
             "ignored": self.ignored.total(),
             "keys": sum(map(bool, self.sequences)),
             "timeout": None if timeout.seconds == math.inf else timeout.seconds,

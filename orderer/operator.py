@@ -241,7 +241,7 @@ async def _describe(link: Link, lane: str, feed: str) -> str:
         ("raw", f"{waiting} entries kept" + f" in the lane {lane}" * (lane != feed)),
         ("time-out", _timeout(status)),
         ("dropped", _dropped(status)),
-        ("rejected", reasons(status.get("rejected", {})) or "none"),
+        ("rejected", _rejected(status)),
         *([("ignored", f"{status['ignored']} frames")] if status.get("ignored") else []),
         ("open gaps", str(status.get("open_gaps", 0))),
     ]
@@ -285,6 +285,17 @@ def _dropped(status: dict[str, Any]) -> str:
     since = datetime.fromtimestamp(status["since"] / 1e6, UTC)
     counts = f"{status['duplicates']} duplicates, {status['late']} late"
     return f"{counts} since {since:%Y-%m-%d %H:%M:%S} UTC{useless}"
+
+
+def _rejected(status: dict[str, Any]) -> str:
+    """Describe what came and is no message, with an example of each shape."""
+    lines = [reasons(status.get("rejected", {})) or "none"]
+    for shape in status.get("shapes", ()):
+        where = f" at `{shape['where']}`" if "where" in shape else ""
+        lines.append(f"  {shape['count']} {shape['reason']}{where}: {shape['frame']}")
+    if status.get("shapes_rest"):
+        lines.append(f"  {status['shapes_rest']} of other shapes")
+    return "\n  ".join(lines)
 
 
 def _timeout(status: dict[str, Any]) -> str:

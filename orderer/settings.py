@@ -100,7 +100,7 @@ class Settings(WithRedis):
         capacity = words.capacity or self.capacity
         bounds = limits(capacity, words.first_id, words)
         told = {FILE: digest(words, bounds)}
-        return Options(bounds, "", words.gap_timeout, told, Reader(words.reading))
+        return Options(bounds, words.id.text, words.gap_timeout, told, Reader(words.reading))
 
     @property
     def spelled(self) -> dict[str, str]:

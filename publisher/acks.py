@@ -12,11 +12,10 @@ from collections import deque
 from collections.abc import Callable
 
 from chassis import clock
-from relay.frames.inflate import Unreadable
 from relay.frames.pattern import Pattern
-from relay.frames.shape import Shape
 
 from .asking import Stuck
+from .confirmations import Confirmations
 from .window import Confirmed, Window
 
 
@@ -28,8 +27,7 @@ class Acks:
         patience: float,
     ) -> None:  # fmt: skip
         """Expect a confirmation every `patience` seconds at least; `confirmed` is told of them."""
-        self._pattern = pattern
-        self._shape = Shape([want.path for want in pattern.wants])
+        self._confirmations = Confirmations(pattern)
         self._window = window
         self._confirmed = confirmed
         self._patience = patience
@@ -63,14 +61,7 @@ class Acks:
 
     def heard(self, frame: bytes) -> bool:
         """Hear a frame; tells whether it is a confirmation."""
-        try:
-            values = self._shape.pick(frame) if self._shape.at else ()
-        except Unreadable:
-            values = ()
-        at = self._shape.at
-        if self._pattern.wants and not values:
-            return False
-        count = self._pattern.counted(frame, lambda path: values[at[path]])
+        count = self._confirmations.count(frame)
         if count is None:
             return False
         counts = self._counts

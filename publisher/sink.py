@@ -14,6 +14,7 @@ from chassis.backoff import Backoff
 from chassis.logs import Log
 from chassis.tasks import end, until
 from chassis.websocket import ConnectionClosed, InvalidHandshake
+from relay.excerpt import excerpt
 from relay.feedfile import Endpoint
 from relay.feeds import Peer
 from relay.talking import NotReady, Talk, unless
@@ -30,7 +31,7 @@ OTHERWISE_SILENT = 10.0
 """Seconds more than the time-out after which the kernel, too, gives an endpoint up."""
 
 SHOWN = 200
-"""Bytes of what an endpoint says that are logged."""
+"""Characters of what an endpoint says that are logged."""
 
 Dial: TypeAlias = "Callable[..., AbstractAsyncContextManager[Connection]]"
 """Connects to a URL for the length of an `async with` block; called like `websocket.dial`."""
@@ -200,7 +201,7 @@ class Sink:
             nonlocal said
             if not said:
                 said = True
-                words = talk.hide(frames[0][:SHOWN].decode("utf-8", "replace"))
+                words = excerpt(frames[0], SHOWN, talk.hide)
                 self._log.info("endpoint says", sink=self._peer.name, words=words)
             talk.answer(connection, frames)
 

@@ -14,14 +14,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from .feedfile import Connection, Feed, Reply
+from .feedfile import Connection, Endpoint, Feed, Reply
 from .frames.inflate import Unreadable, inflate
 from .frames.path import MISSING, Path
 from .frames.reader import IGNORED, LARGEST_FRAME, Message, Other, Reader
 from .frames.shape import Shape
-from .frames.template import Secret, Template, Values
+from .frames.template import Secret, Template, Values, forms
 
 SHORTEST_HIDDEN = 4
 """Characters of a secret that is hidden in texts; a shorter one would hide half of them."""
@@ -85,12 +84,14 @@ class Conversation:
         texts = [*words.texts, *(self._resume.texts if self._resume else [])]
         holes = [hole for _, text in texts for hole in text.holes]
         handshake = [words.url, *(value for _, value in words.headers), *words.subprotocols]
-        self._secretive = [*handshake, *(text for _, text in texts)]
-        if words.proxy_url:
-            self._secretive.append(words.proxy_url)
+        self._secretive = [*handshake, *words.credentials, *(text for _, text in texts)]
+        message = words.message if isinstance(words, Endpoint) else None
+        self._secretive += [text for text in (words.proxy_url, message) if text]
         self._remembered = [hole.path for hole in holes if hole.path is not None]
         patterns = [pattern for reply in self._all_replies() for pattern in reply.on]
         wanted = [want.path for pattern in patterns for want in pattern.wants]
+        self._patterns = {text for pattern in words.patterns for text in pattern.revealed}
+        """What patterns want that nobody is to see."""
         self._shape = Shape([*self._remembered, *wanted])
         self._decompress = feed.decompress if feed else None
         self._cut = feed.messages if feed else None
@@ -109,10 +110,14 @@ class Conversation:
             for part in template.parts
             if isinstance(part, Secret) and part.value
         }
-        for value in sorted({*values, *self.secrets.values()}, key=len, reverse=True):
-            if len(value) >= SHORTEST_HIDDEN:
-                for form in (value, quote(value, safe=""), quote(value)):
-                    text = text.replace(form, "***")
+        written = {
+            form
+            for value in {*values, *self._patterns, *self.secrets.values()}
+            if len(value) >= SHORTEST_HIDDEN
+            for form in forms(value)
+        }
+        for form in sorted(written, key=len, reverse=True):
+            text = text.replace(form, "***")
         return text
 
     # Connecting -------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ type: not an integer (true, 1.0, "1", null); range: negative or above 2^63−1; 
 the ingestor's limit; stray: an id far from all others that nothing else came to confirm.
 """
 
+AT_ID = ("missing", "type", "range")
+"""Those that say something of the place where the id should be."""
+
 
 class Reject(NamedTuple):
     """A frame that was not accepted."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
+from .excerpt import excerpt
 from .feedfile import Feed
 from .frames.reader import IGNORED, Message, Other, Reader
 from .guesses import Guesses
@@ -29,26 +31,40 @@ _WHY = {
 class Trial:
     """What came of a feed so far."""
 
-    def __init__(self, words: Feed) -> None:
+    def __init__(self, words: Feed, hide: Callable[[str], str] | None = None) -> None:
+        """Judge by a feed's words; `hide` leaves secrets out of what is shown."""
         self.frames = 0
         self.sent = 0
         self._words = words
+        self._hide = hide
         self._reader = Reader(words.reading)
         self._guesses = Guesses()
         self._others: Counter[str] = Counter()
         self._keys: dict[str, tuple[int, int, int]] = {}
         """Of each key, how many messages, the lowest and the highest id."""
 
-    def heard(self, frame: bytes) -> list[str]:
+    def heard(self, frame: bytes, _answers: Sequence[str] = ()) -> list[str]:
         """Take in a frame; returns a line for each thing in it."""
         self.frames += 1
         items = self._reader.read(frame)
-        return [self._told(item) for item in items] or [f"< nothing in it  {shown(frame)}"]
+        return [self._told(item) for item in items] or [f"< nothing in it  {self._shown(frame)}"]
 
     def said(self, text: str) -> str:
         """Note what was sent; returns a line about it."""
         self.sent += 1
-        return f"> {shown(text.encode())}"
+        return f"> {self._shown(text.encode())}"
+
+    def closed(self, why: str) -> str:
+        """Tell that the connection has ended before its time."""
+        return f"closed: {why}"
+
+    @property
+    def good(self) -> bool:
+        """Whether a message has come."""
+        return bool(self._keys)
+
+    def _shown(self, data: bytes) -> str:
+        return excerpt(data, SHOWN, self._hide)
 
     def _told(self, item: Message | Other) -> str:
         if isinstance(item, Other):
@@ -59,7 +75,7 @@ class Trial:
                 self._guesses.look(item.data)
             self._others[what] += 1
             restart = ", all begins anew" if item.restart else ""
-            return f"< {what}{restart}  {shown(item.data)}"
+            return f"< {what}{restart}  {self._shown(item.data)}"
         self._guesses.look(item.data)
         count, low, high = self._keys.get(item.key, (0, item.id, item.id))
         self._keys[item.key] = (count + 1, min(low, item.id), max(high, item.id))
@@ -69,7 +85,7 @@ class Trial:
         what += f" of {item.key}" if item.key else ""
         what += ", not sent on" if item.drop else ""
         what += ", begins anew" if item.restart else ""
-        return f"< {what}  {shown(item.data)}"
+        return f"< {what}  {self._shown(item.data)}"
 
     def summary(self) -> list[str]:
         """Say what came in all, and what might be better."""
@@ -94,10 +110,3 @@ class Trial:
         unread = sum(count for what, count in self._others.items() if what.startswith("no message"))
         fits = messages and unread <= messages
         return [] if fits else self._guesses.suggestions()
-
-
-def shown(data: bytes) -> str:
-    """Write the beginning of a frame on one line."""
-    text = data[: 4 * SHOWN].decode("utf-8", "replace")
-    text = "".join(letter if letter.isprintable() else "·" for letter in text)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -124,6 +124,11 @@ class Connection:
             *[("replies", text) for reply in self.replies for text in reply.send],
         ]
 
+    @property
+    def patterns(self) -> list[Pattern]:
+        """All that is looked for in what comes on a connection."""
+        return [pattern for reply in self.replies for pattern in reply.on]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Endpoint(Connection):
@@ -141,6 +146,11 @@ class Endpoint(Connection):
         values.one_of(AT_LEAST_ONCE, AT_MOST_ONCE),
         "what a broken connection means: unconfirmed messages are sent again, or never",
     )
+
+    @property
+    def patterns(self) -> list[Pattern]:
+        """All that is looked for in what comes on a connection."""
+        return [*super().patterns, *([self.ack] if self.ack else [])]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,6 +195,14 @@ class Feed(Connection):
     )
     resume: Resume | None = None
     endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def patterns(self) -> list[Pattern]:
+        """All that is looked for in what comes on a connection."""
+        restarts = () if isinstance(self.restarts, str) else self.restarts
+        resumed = self.resume.replies if self.resume and self.resume.replies else ()
+        answered = [pattern for reply in resumed for pattern in reply.on]
+        return [*super().patterns, *answered, *self.ignore, *self.drop, *restarts]
 
     @property
     def reading(self) -> Words:

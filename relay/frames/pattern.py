@@ -83,6 +83,13 @@ class Pattern:
         return None if len(counts) > 1 else (counts.pop() if counts else 0)
 
     @property
+    def revealed(self) -> list[str]:
+        """List what it wants that the file does not say, since a `${NAME}` stands there."""
+        whole = [self.text] if self.text is not None and self.text != self.source else []
+        parts = [want.value for want in self.wants if want.value != want.source]
+        return [*whole, *[part for part in parts if isinstance(part, str)]]
+
+    @property
     def shown(self) -> str:
         """Write the pattern as it stands in the file, roughly."""
         if self.text is not None:

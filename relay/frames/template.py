@@ -9,6 +9,7 @@ a header or a plain text it stands as it is. What `${NAME}` stands for is shown 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _HOLES = re.compile(r"(\$?\$\{[^{}]*\}|\{\{.*?\}\})", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _VALUE = re.compile(r"[?&][^?&#=]*=$")
 """What stands before a query's value."""
+_ENCODED = "%=/:@!$'()*,;~?"
+"""What is left as it is in a query's value: it may have been encoded by whoever set it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -140,8 +143,7 @@ class Template:
             return value
         if self.kind == "json":
             return _escaped(value)
-        # A value may have been encoded by whoever set it.
-        return quote(value, safe="%=/:@!$'()*,;~?")
+        return quote(value, safe=_ENCODED)
 
     def _fill(self, hole: Hole, values: Values) -> str | None:
         match hole.word:
@@ -210,6 +212,14 @@ def parse_template(
             parts.append(piece)
         before += piece
     return Template(text, kind, tuple(parts))
+
+
+def forms(value: str) -> set[str]:
+    """List how a value may be written, by a template or by whoever repeats what it was told."""
+    return {
+        value, _escaped(value), json.dumps(value)[1:-1],
+        quote(value, safe=""), quote(value), quote(value, safe=_ENCODED),
+    }  # fmt: skip
 
 
 def _hole(inside: str, words: tuple[str, ...], quoted: bool, leads: bool) -> Hole:

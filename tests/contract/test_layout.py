@@ -157,7 +157,8 @@ WORLD = ("asyncio", "redis", "websockets", "time", "random", "chassis.clock", "c
 PURE = (
     "orderer/reorder", "orderer/feed.py", "orderer/lane.py", "orderer/clock.py", "orderer/lines.py",
     "orderer/checkpoint.py", "publisher/window.py", "publisher/retention.py",
-    "publisher/contiguity.py", "publisher/entries.py",
+    "publisher/contiguity.py", "publisher/entries.py", "publisher/confirmations.py",
+    "publisher/trial.py",
     "ingestor/backlog.py", "ingestor/listening.py", "viewer/picture.py", "relay",
 )  # fmt: skip
 """Values in, values out: these know no loop, no clock, no Redis and no socket."""
@@ -165,7 +166,7 @@ PURE = (
 
 IMPURE = (
     "relay/rejected.py", "relay/allowance.py", "relay/lanes.py", "relay/reading.py",
-    "relay/talking.py",
+    "relay/talking.py", "relay/trying.py",
 )  # fmt: skip
 
 

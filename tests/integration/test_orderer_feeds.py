@@ -59,6 +59,13 @@ def test_ids_stand_anywhere(redis: Server, start: Stack, words: Callable[[str], 
     write_raw(redis.client, [line(3), line(1), b'{"data":{}}', line(2)])
     until(lambda: out(redis) == [line(1), line(2), line(3)], "they are in order")
     until(lambda: [r.reason for r in streams.rejected(redis.client)] == ["missing"], "the rest")
+    until(
+        lambda: (
+            '1 missing at `data.seq`: {"data":{}}'
+            in command("orderer", "status", REDIS_URL=redis.url).stdout
+        ),
+        "the status shows it, with the path",
+    )
 
 
 @one_server

@@ -271,6 +271,27 @@ def test_a_feed_of_which_all_is_rejected(redis: Server, start: Stack) -> None:
     assert len(orderer.events("frames rejected")) == 1
 
 
+def test_what_is_no_message_is_shown(redis: Server, start: Stack) -> None:
+    """An operator would have to read Redis to see what a feed sends besides its messages."""
+    start.orderer(ORDERER_FIRST_ID=1)
+    write_raw(redis.client, [frame(1), b'{"beat":1}', b"\x1b[2J\npong" + b"x" * 200])
+    write_raw(redis.client, [b'{"beat":2}', b'{"id":"2","text":4}', b'{"beat":3}', frame(2)])
+    write_raw(redis.client, [b'{"at":%d,"n%d":{}}' % (at, at) for at in range(20)])
+    wait_for_ids(redis, [1, 2])
+    until(lambda: "rejected   1 json, 23 missing, 1 type" in status(redis), "status counts them")
+    told = status(redis).splitlines()
+    at = told.index("  rejected   1 json, 23 missing, 1 type")
+    assert told[at + 1 : at + 11] == [
+        '    3 missing at `id`: {"beat":1}',
+        "    1 json: ·[2J·pong" + "x" * 70 + "…",
+        '    1 type at `id`: {"id":"2","text":4}',
+        *[f'    1 missing at `id`: {{"at":{n},"n{n}":{{}}}}' for n in range(5)],
+        "    15 of other shapes",
+        "  open gaps  0",
+    ]
+    assert len(redis.client.hget(keys.status("default"), "default")) < 4000
+
+
 def test_a_feed_of_which_all_is_repeated(redis: Server, start: Stack) -> None:
     """Where all is taken for a duplicate, nobody would hear why nothing comes out."""
     start.orderer(ORDERER_FIRST_ID=0)

@@ -60,6 +60,18 @@ def test_secrets_are_not_told(redis: Server, start: Stack, tmp_path: Path) -> No
     assert b"s3cret" not in publisher.get("/metrics")[1]
 
 
+@one_server
+def test_half_a_secret_is_not_told(redis: Server, start: Stack, tmp_path: Path) -> None:
+    """An endpoint that repeats a token would bring a part of it into the log, where it is cut."""
+    endpoint = start.endpoint(answer=lambda received: ["x" * 193 + "s3cret-token" * 2])
+    file = tmp_path / "feeds.toml"
+    file.write_text(FEED % endpoint.url + 'replies = [{ on = "?", send = "x" }]\n')
+    publisher = start.service(
+        "publisher", FEEDS_FILE=file, SHOP_KEY="s3cret-key", SHOP_TOKEN="s3cret-token"
+    )
+    assert publisher.wait_for("endpoint says")["words"] == "x" * 193 + "******"
+
+
 def test_what_is_missing(tmp_path: Path) -> None:
     """The publisher would start without what its endpoints need."""
     file = tmp_path / "feeds.toml"

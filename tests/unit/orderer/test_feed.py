@@ -194,3 +194,28 @@ def test_all_keys_number_anew_behind_what_is_no_message() -> None:
     epochs = {move.key: move.after.epoch for move in committed(lane).moves}
     assert epochs == {"a": 2, "b": 2}
     assert lane.feeds["f"].ignored.total() == 3
+
+
+def test_what_is_no_message_is_told_with_its_place() -> None:
+    """An operator would see that something is missing, and not which of several paths it is."""
+    lane = keyed()
+    frames = [b'{"id":1,"of":"a"}', b'{"id":2}', b'{"of":"a"}', b'{"id":3}', b"pong"]
+    lane.take_in([Entry(b"1-0", [("f", part(1)._replace(frames=frames))])])
+    status = lane.feeds["f"].status()
+    assert status["shapes"] == [
+        {"reason": "key", "where": "of", "count": 2, "frame": '{"id":2}'},
+        {"reason": "missing", "where": "id", "count": 1, "frame": '{"of":"a"}'},
+        {"reason": "json", "count": 1, "frame": "pong"},
+    ]
+    assert status["shapes_rest"] == 0
+
+
+def test_what_is_no_message_of_a_plain_feed_is_told_with_its_place() -> None:
+    """The setting that is wrong would not be shown to whoever looks for it."""
+    lane = Lane("f", LaneState(), lambda _: Options(LIMITS, "seq", 1.0), LIMITS.capacity_bytes)
+    frames = [b'{"seq":0}', b'{"id":1}', b'{"seq":1}', b'{"seq":"2"}', b'{"seq":-1}', b"[]"]
+    lane.take_in([Entry(b"1-0", [("f", part(1)._replace(frames=frames))])])
+    told = lane.feeds["f"].status()["shapes"]
+    assert [(shape["reason"], shape.get("where")) for shape in told] == [
+        ("missing", "seq"), ("type", "seq"), ("range", "seq"), ("object", None),
+    ]  # fmt: skip

@@ -362,6 +362,29 @@ def test_secrets_are_hidden_in_what_others_say() -> None:
     assert talk.hide(said) == "no ***, ***, ***, ***, ***, *** at h"
 
 
+def test_secrets_are_hidden_however_they_are_written() -> None:
+    """A quote in a password, or a pattern that names it, would be enough to show it."""
+    talk = conversation(
+        '[feed.a]\nurl = "ws://h/?t=${TOKEN}"\nopen_message = \'{"k":"${KEY}"}\'\n'
+        'replies = [{ on = { t = "${SAID}" }, send = "x" }]\nignore = "a ${HEARD}"\n',
+        {"TOKEN": "to ken=", "KEY": 'k"é\n', "SAID": "s4id", "HEARD": "h3ard"},
+    )
+    assert talk.plan(WALL).url == "ws://h/?t=to%20ken="
+    said = 'to%20ken=, {"k":"k\\"é\\n"}, k\\"\\u00e9\\n, s4id, a h3ard'
+    assert talk.opened(0.0, WALL) == ['{"k":"k\\"é\\n"}']
+    assert talk.hide(said) == '***, {"k":"***"}, ***, ***, ***'
+
+
+def test_an_endpoint_s_secrets_are_hidden() -> None:
+    """An endpoint that repeats a message, or confirms it, would bring a secret into the log."""
+    text = (
+        '[feed.a]\nurl = "ws://h"\n[feed.a.endpoint.e]\nurl = "ws://e"\n'
+        'message = \'{"k":"${KEY}","m":{{$message}}}\'\nack = { to = "${WHO}" }\n'
+    )
+    [words] = parse(text, "feeds.toml", Secrets({"KEY": "k3yk3y", "WHO": "wh0m"}))["a"].endpoints
+    assert Conversation(words).hide('{"k":"k3yk3y"}, wh0m') == '{"k":"***"}, ***'
+
+
 def test_endpoints_talk_too() -> None:
     """An endpoint that wants a login would get messages only."""
     text = """

@@ -180,6 +180,25 @@ def test_services_may_do_all_that_they_do(redis: Guarded, start: Stack, tmp_path
     assert redis.refused() == []
 
 
+def test_feeds_may_share_a_lane(redis: Guarded, start: Stack) -> None:
+    """In containers the seventeenth feed would stand still: its keys are called otherwise."""
+    client, endpoint, feed = redis.client, start.endpoint(), start.feed([b"{", b'{"id":1}'])
+    large = start.feed([b"x" * (1024 * 1024 + 1)])
+    urls = {"INGESTOR_URL": f"a={feed.url} b={large.url}", "PUBLISHER_URL": f"a={endpoint.url}"}
+    for service in ("ingestor", "orderer", "publisher"):
+        start.service(service, REDIS_URL=redis.url_of(service), INGESTOR_OWN_LANES=0,
+                      ORDERER_FIRST_ID=1, **urls)  # fmt: skip
+    until(lambda: list(endpoint.messages) == [b'{"id":1}'], "a message has gone out")
+    until(lambda: client.hget("confirmed:{+0}", "a") == b"1", "its position is saved")
+    until(lambda: client.exists("rejected:{+0}:a", "rejected:{+1}:b") == 2, "bad frames are kept")
+    start.service(
+        "viewer", REDIS_URL=redis.url_of("viewer"), VIEWER_HOST="127.0.0.1", VIEWER_PORT=0
+    )
+    port = start.services[-1].wait_for("viewer listens")["port"]
+    assert http.get(port, "/feeds/a").status == 200
+    assert redis.refused() == []
+
+
 FOREIGN = {
     "ingestor": [
         "XADD ordered:{default} 9-9 t 1",

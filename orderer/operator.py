@@ -123,7 +123,7 @@ async def _decide(
             if verdict is not Verdict.DONE:
                 raise RuntimeError(f"another has taken over, or Redis has lost data ({verdict})")
         for other, rejects in lane.take_rejects():
-            await store.park(lane_name, other, rejects.kept)
+            await store.park(lane_name, lease.value, other, rejects.kept)
         for one, was in zip(chosen, before, strict=True):
             called = output.visible(f"{name} {one.key}" if one.key else name)
             if not all(done):
@@ -184,7 +184,7 @@ async def catch_up(
 
     With `hole`, a key, an epoch and a `next`, stop where a buffer is full and that one waits there.
     """
-    state = await store.load(lane_name, lease.key, settings.fingerprints)
+    state = await store.load(lane_name, lease.key, lease.value, settings.fingerprints)
     lane = Lane(lane_name, state, settings.options, CAPACITY_BYTES)
     size = ReadSize(READ_MESSAGES)
     while found := await store.read({lane_name: lane.cursor}, {lane_name: size}, block=False):

@@ -91,14 +91,16 @@ def forget_the_checkpoint() -> None:
     """Break promise 2: what was published before a restart is published again."""
     load = Store.load
 
-    async def broken(self: Store, lane: str, lease_key: str, fingerprints: int) -> LaneState:
+    async def broken(
+        self: Store, lane: str, lease_key: str, lease: str, fingerprints: int
+    ) -> LaneState:
         stands = pairs(await self._link.send("HGETALL", keys.next(lane)))
         for feed, stand in stands.items():
             epoch, _, serial, _ = standing.unpack(stand)
             again = standing.pack(epoch + 1, None, serial)
             await self._link.send("HSET", keys.next(lane), feed, again)
             await self._link.send("HSET", keys.order(lane), "raw", "0-0", "seen", "0-0")
-        return await load(self, lane, lease_key, fingerprints)
+        return await load(self, lane, lease_key, lease, fingerprints)
 
     Store.load = broken  # type: ignore[method-assign] # that is the point
 

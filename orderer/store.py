@@ -13,8 +13,9 @@ from chassis import clock
 from chassis.lease import fence_key
 from chassis.redis import Command, Link, Script, checked, pairs, transient
 from chassis.redis import Entry as Found
-from relay import gaps, keys, ordered, prints, reading, rejected, standing
+from relay import forgotten, gaps, keys, ordered, prints, reading, rejected, standing
 from relay.entry import START, position
+from relay.forgotten import Forgotten
 from relay.messages import Reject
 from relay.reading import ReadSize
 
@@ -28,6 +29,10 @@ from .upgrade import newest, upgrade
 
 _BEGIN = Script(resources.files(__package__).joinpath("begin.lua").read_text())
 _NOTE = Script(resources.files(__package__).joinpath("note.lua").read_text())
+_CLEAN = Script("""#!lua flags=allow-oom
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+return 1
+""")
 
 READ_MESSAGES = 4000
 """Messages to read at a time, roughly."""
@@ -119,7 +124,25 @@ class Store:
             feed: sum(state.serial for state in states.values()) for feed, states in feeds.items()
         }
         self._targets[lane] = target
-        return LaneState(mark, feeds)
+        return LaneState(mark, feeds, await self._forgotten(lane, fields, mark.raw))
+
+    async def _forgotten(
+        self, lane: str, fields: Mapping[bytes, bytes], settled: bytes
+    ) -> dict[str, Forgotten]:
+        """Read what is left of feeds that were forgotten; drop what is so of none."""
+        found = {
+            field: forgotten.unpack(value)
+            for field, value in fields.items()
+            if field.startswith(keys.ORDER_FORGOTTEN)
+        }
+        if found:
+            first = await self._link.send("XRANGE", keys.ordered(lane), "-", "+", "COUNT", 1)
+            oldest, now = first[0][0] if first else None, clock.wall_us()
+            for field in [f for f, gone in found.items() if gone.over(settled, oldest, now)]:
+                # Only if it is still this one: it may have been forgotten again.
+                await self._link.send(*_CLEAN(keys=[keys.order(lane)], args=[field, fields[field]]))
+                del found[field]
+        return {field.decode().partition(":")[2]: gone for field, gone in found.items()}
 
     def _begin(self, former: int) -> int:
         """Name a generation above the `former` one."""

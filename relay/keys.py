@@ -151,6 +151,8 @@ ORDER_FIRST = b"first"
 ORDER_BEGUN = b"begun"
 """The epoch's origin: which frames of `raw` belong to it (see `orderer.commit`); empty when no
 entry that may be read again is older than it."""
+ORDER_FORGOTTEN = b"forgotten"
+"""What is left of a feed that was forgotten in a shared lane (see `relay.forgotten`)."""
 # These, and `status`, an earlier version kept here, too: see `next`.
 ORDER_EPOCH = b"epoch"
 ORDER_NEXT = b"next"

@@ -101,7 +101,8 @@ class Lines:
             await lanes.enter(link, new, self._own._replace(named=[*self._own.named, *self._stops]))
             known = await self._table.rows()
             self._entered = True
-        self._lane_of.update({feed: known[feed] for feed in feeds if feed in known})
+        # One that is removed may be forgotten, and be in another lane when it comes back.
+        self._lane_of = {feed: known[feed] for feed in feeds if feed in known}
         self._sort()
         self._found = known, dict(self._wanted)
         return list(self._pieces)

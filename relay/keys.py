@@ -79,6 +79,11 @@ def confirmed(lane: str) -> str:
     return f"confirmed:{{{lane}}}"
 
 
+def of_lane(lane: str) -> str:
+    """Make the pattern of those keys of a lane of which no list has the names."""
+    return f"*{{{lane}}}:*"
+
+
 def within(lane: str, feed: str, key: str = "") -> str:
     """Tell a feed, or a key of it, from others of its lane; empty for a lane's own feed.
 

@@ -3,7 +3,7 @@
 A lane is a pair of streams with one lease, one checkpoint and one serial number. The first feeds
 that come get lanes of their own, which have their names; later ones share some. The table stands
 in Redis, and whoever first sees a feed writes its row: no two services can disagree. A row is
-never changed.
+never changed; it goes when the feed is forgotten.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ async def enter(link: Link, feeds: Iterable[str], own: Own) -> None:
     others = [feed for feed in feeds if feed not in own.named]
     args = [own.first, SHARED, MARK, len(named), *named, *others]
     await link.send(*_ENTER(keys=[keys.FEEDS], args=args))
+
+
+async def leave(link: Link, feed: str) -> None:
+    """Make a feed unknown again, of which Redis has nothing else any more."""
+    await link.send("HDEL", keys.FEEDS, feed)
 
 
 async def known(link: Link) -> dict[str, str]:

@@ -199,6 +199,35 @@ def test_feeds_may_share_a_lane(redis: Guarded, start: Stack) -> None:
     assert redis.refused() == []
 
 
+def test_a_feed_may_be_forgotten(redis: Guarded, start: Stack) -> None:
+    """In containers the verb would stop in the middle, or publishers where feeds share a lane."""
+    client, endpoint = redis.client, start.endpoint()
+    for feed, lane in (("own", "own"), ("a", "+0"), ("b", "+0")):
+        client.hset("feeds", feed, lane)
+        part: list[str | int | bytes] = [] if feed == lane else ["feed", feed]
+        part += ["t", 9, "line", "x", "conn", "y", "up", 0, "0", b'{"id":1}', "1", b"{"]
+        client.execute_command("XADD", f"raw:{{{lane}}}", "*", *part)
+    start.service("orderer", REDIS_URL=redis.url_of("orderer"), ORDERER_FIRST_ID=1)
+    until(lambda: client.xlen("ordered:{+0}") == 2 and client.xlen("ordered:{own}"), "it is out")
+    urls = " ".join(f"{feed}={endpoint.url}" for feed in ("own", "a", "b"))
+    publisher = start.service(
+        "publisher", REDIS_URL=redis.url_of("publisher"), PUBLISHER_URL=urls
+    )  # fmt: skip
+    until(lambda: len(client.hgetall("confirmed:{+0}")) == 2, "positions are saved")
+    client.hset("confirmed:{+0}", ":aside", "9 a")
+    client.hset("sink:{+0}:a:x", "serial", 1)
+    client.xadd("aside:{+0}:a:x", {"t": 1})
+    client.incr("fence:{own}:lines:0")
+    assert publisher.terminate() == 0
+    for feed in ("own", "a", "b"):
+        ended = command("orderer", "forget", feed, "--force", REDIS_URL=redis.url_of("orderer"))
+        assert ended.returncode == 0, ended.stderr
+    assert client.hgetall("feeds") == {}
+    assert not client.keys("*:a*")
+    assert not client.hget("confirmed:{+0}", ":aside")
+    assert redis.refused() == []
+
+
 FOREIGN = {
     "ingestor": [
         "XADD ordered:{default} 9-9 t 1",
@@ -211,9 +240,10 @@ FOREIGN = {
     ],
     "orderer": [
         "XADD raw:{default} * a b",
-        "DEL raw:{default}",
-        "HDEL feeds default",
-        "DEL ordered:{default}",
+        "HSET feeds default other",
+        "DEL feeds",
+        "UNLINK lease:{default}:publisher",
+        "UNLINK fence:{default}:publisher",
         "HSET sink:{default}:x position 9-9",
         "DEL lease:{default}:lines:0",
         "INCR fence:{default}:publisher",
@@ -275,8 +305,9 @@ DANGEROUS = [
 ]
 
 
-PERMITTED = {"viewer": {"SCAN 0"}}
-"""What else would be dangerous: no list names the sinks, so the viewer looks for their keys."""
+PERMITTED = {"viewer": {"SCAN 0"}, "orderer": {"SCAN 0"}}
+"""What else would be dangerous: no list names the sinks, so who shows them, or forgets a feed,
+looks for their keys."""
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -135,6 +135,7 @@ class Lines:
         if change is None:
             return
         self._file, changed, removed = change
+        self._table.again()
         after = self._file.words
         self._wanted = {
             key: wanted

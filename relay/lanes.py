@@ -91,6 +91,10 @@ class Table:
             self._read = clock.monotonic()
         return self._rows
 
+    def again(self) -> None:
+        """Read it anew the next time: a row that has gone may have made way for another."""
+        self._read = -math.inf
+
     async def _fresh(self) -> bool:
         if clock.monotonic() - self._read >= AGAIN:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import signal
@@ -9,6 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from chassis import logs
+from chassis.lease import Lease
+from chassis.redis import Link
+from orderer.store import Store, Superseded
+from relay import keys
+from relay.messages import Reject
 from tests.support import streams
 from tests.support.forgetting import (
     STAYS,
@@ -128,6 +135,33 @@ def test_an_orderer_that_wakes_up_late(redis: Server, start: Stack) -> None:
     assert keys_of(redis.client, "a") <= STAYS
     assert orderer.metric("orderer_data_loss_total") == 0
     assert not orderer.events("Redis has lost the numbering")
+
+
+@one_server
+def test_who_was_superseded_writes_nothing(redis: Server) -> None:
+    """An orderer that has not noticed would bring keys back of a feed that was forgotten."""
+
+    async def late() -> None:
+        link = Link(redis.url, logs.get("orderer"), timeout=5.0, stop=asyncio.Event())
+        try:
+            lease = Lease(link, "a", keys.ORDERER, "late", 30.0)
+            await lease.seize()
+            store = Store(link)
+            await store.load("a", lease.key, lease.value, 100)
+            await store.tell({"a": (lease.value, {"a": {"held": 1}})})
+            await store.park("a", lease.value, "a", [Reject("json", b"x", b"{")])
+            assert keys_of(redis.client, "a") > {b"status:{a}", b"rejected:{a}", b"order:{a}"}
+            redis.client.hset("feeds", "a", "a")
+            await asyncio.to_thread(forgotten, redis, "a")
+            await store.tell({"a": (lease.value, {"a": {"held": 1}})})
+            await store.park("a", lease.value, "a", [Reject("json", b"x", b"{")])
+            with pytest.raises(Superseded):
+                await store.load("a", lease.key, lease.value, 100)
+        finally:
+            await link.close()
+
+    asyncio.run(late())
+    assert keys_of(redis.client, "a") <= STAYS
 
 
 # Crashes --------------------------------------------------------------------------------------

@@ -119,7 +119,8 @@ def check(found: Found, feed: str, lane: str, *, force: bool) -> str:
     total = found.held + found.unread + unconfirmed
     lost = f"{total} message{'s' * (total != 1)}"
     if not force:
-        raise Refused(f"{lost} wait ({', '.join(waiting)}); --force loses them")
+        words = "waits" if total == 1 else "wait"
+        raise Refused(f"{lost} {words} ({', '.join(waiting)}); --force loses what does")
     return lost
 
 

@@ -41,7 +41,7 @@ def test_what_is_left_in_the_input_revives_nobody(redis: Server, start: Stack) -
     """What the feed held would be read again, go out once more, or pin the lane for ever."""
     write = Writer(redis, "+0", "abc")
     orderer = hold(redis, start, write)
-    assert "1 message wait (1 held back)" in refused(redis, "a")
+    assert "1 message waits (1 held back)" in refused(redis, "a")
     assert "1 message lost" in forgotten(redis, "a", "--force")
     until(lambda: len(orderer.events("ordering", feed="+0")) == 2, "the lane begins anew")
     orderer.kill()

@@ -103,6 +103,12 @@ class Lease:
         if not await self.acquire():
             raise RuntimeError(f"{self.key} was taken by another at the same moment; try again")
 
+    async def linger(self, seconds: float) -> None:
+        """Give the lease up, but have it run out by itself: nobody is to have it any sooner."""
+        value, self.value = self.value, ""
+        if value:
+            await self._link.send("GETEX", self.key, "PX", int(seconds * 1000))
+
     async def release(self) -> None:
         """Give the lease back, so that a standby need not wait for it to run out."""
         value, self.value = self.value, ""

@@ -101,7 +101,7 @@ class Lines:
             await lanes.enter(link, new, self._own._replace(named=[*self._own.named, *self._stops]))
             known = await self._table.rows()
             self._entered = True
-        self._lane_of.update({feed: known[feed] for feed in feeds if feed in known})
+        self._lane_of = {feed: known[feed] for feed in feeds if feed in known}
         self._sort()
         self._found = known, dict(self._wanted)
         return list(self._pieces)
@@ -134,6 +134,9 @@ class Lines:
         if change is None:
             return
         self._file, changed, removed = change
+        self._table.again()
+        for name in removed:  # it may be forgotten, and be in another lane when it comes back
+            self._lane_of.pop(name, None)
         after = self._file.words
         self._wanted = {
             key: wanted

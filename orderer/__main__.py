@@ -10,6 +10,6 @@ from . import operator
 from .service import serve
 from .settings import Settings
 
-if len(sys.argv) > 1 and sys.argv[1] in {"status", "skip", "reset"}:
+if len(sys.argv) > 1 and sys.argv[1] in {"status", "skip", "reset", "forget"}:
     sys.exit(operator.main(sys.argv[1:]))
-lifecycle.run("orderer", Settings, serve, verbs="[status|skip|reset [feed]]")
+lifecycle.run("orderer", Settings, serve, verbs="[status|skip|reset [feed] | forget feed]")

@@ -21,14 +21,14 @@ class Checkpoint(Generic[O]):
         self._settled = settled
         self.size = 0
         """Bytes of the entries that are not settled, or not known to be since `entry` was asked."""
-        self._batches: list[tuple[Batch, bytes, O]] = []
+        self._batches: list[tuple[Batch, bytes, O | None]] = []
         self._first = 0
 
     def __len__(self) -> int:
         return len(self._batches) - self._first
 
-    def add(self, batch: Batch, settles: bytes, owner: O) -> None:
-        """Add the next batch, of frames that `owner` may hold.
+    def add(self, batch: Batch, settles: bytes, owner: O | None) -> None:
+        """Add the next batch, of frames that `owner` may hold; None: nobody will.
 
         `settles` is the entry that is settled once this one is, and all before it.
         """

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from relay import raw
 from relay.entry import START, position
+from relay.forgotten import Forgotten
 
 from .checkpoint import Checkpoint
 from .feed import Feed, Options, Rejects
+from .reorder.outputs import Batch
 from .sequence import Move, State
 
 EMPTY: list[str] = []
@@ -48,6 +50,8 @@ class LaneState(NamedTuple):
     mark: Mark = Mark()
     feeds: Mapping[str, Mapping[str, State]] = MappingProxyType({})
     """The states of the sequences of each feed, by their keys."""
+    forgotten: Mapping[str, Forgotten] = MappingProxyType({})
+    """The names of feeds that were forgotten, of which something may be left."""
 
 
 class Commit(NamedTuple):
@@ -83,6 +87,9 @@ class Lane:
         self._room = room
         self._checkpoint: Checkpoint[Feed] = Checkpoint(state.mark.raw)
         self._seen = state.mark.seen
+        self._forgotten = state.forgotten
+        self._left = {name: position(gone.raw) for name, gone in state.forgotten.items()}
+        """Up to where the input may still have parts of feeds that were forgotten."""
         self._replaying = True
         self._stirred: dict[str, Feed] = {}
         """Feeds that have had a part since the last commit."""
@@ -107,8 +114,11 @@ class Lane:
     def _take(self, entry: Entry) -> None:
         replayed = self._replaying and position(entry.id) <= position(self._seen)
         self._replaying = replayed
-        left = len(entry.parts)
-        for name, part in entry.parts:
+        parts = self._parts(entry) if self._left else entry.parts
+        if not parts:
+            self._checkpoint.add(Batch(entry.id, 0, 0.0, replayed), entry.id, None)
+        left = len(parts)
+        for name, part in parts:
             left -= 1
             feed = self.touch(name)
             # It matters only behind an entry that is kept already.
@@ -124,6 +134,12 @@ class Lane:
         if not replayed:
             self._seen = entry.id
 
+    def _parts(self, entry: Entry) -> Sequence[tuple[str, raw.Entry]]:
+        """List the parts of an entry but those of feeds that were forgotten after it."""
+        at = position(entry.id)
+        self._left = {name: upto for name, upto in self._left.items() if at <= upto}
+        return [(name, part) for name, part in entry.parts if name not in self._left]
+
     def touch(self, name: str) -> Feed:
         """Get a feed to do something with it; it may be new."""
         feed = self.feeds.get(name) or self._begin(name, {}, ())
@@ -134,7 +150,8 @@ class Lane:
         self._stirred[feed.name] = self._unsettled[feed.name] = self._touched[feed.name] = feed
 
     def _begin(self, name: str, states: Mapping[str, State], lines: Sequence[str]) -> Feed:
-        epoch = self.committed.floor
+        gone = self._forgotten.get(name)
+        epoch = self.committed.floor if gone is None else gone.epoch
         feed = self.feeds[name] = Feed(name, states, lines, self._options(name), epoch)
         self._unsettled[name] = self._touched[name] = feed
         return feed

@@ -1,10 +1,11 @@
-"""The operator's verbs: `python -m orderer status|skip|reset [feed]`.
+"""The operator's verbs: `python -m orderer status|skip|reset [feed]`, and `forget feed`.
 
 `skip` and `reset` take the lease away from the orderer at work, rebuild its buffer from the
 checkpoint, decide, publish, and give the lease back; the orderer at work sees that it has been
 superseded and goes on from the new checkpoint. So they are as exact as the orderer itself,
 and work when no orderer runs. They decide by the settings that the orderer at work, or the last
 one, has left with its status: with others they would read other ids, or give up what it would not.
+`forget` decides about no message; see `orderer.forget`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from relay.entry import START, position
 from relay.reading import ReadSize
 
 from .feed import Feed
+from .forget import Refused, forget
 from .lane import Lane
 from .notices import reasons
 from .sequence import Sequence
@@ -56,6 +58,10 @@ def main(arguments: list[str]) -> int:
         command.add_argument("feed", nargs="?", help="name of the feed; may be left out if one")
         if verb != "status":
             command.add_argument("--key", help="where each key has an order of its own: which")
+    text = "take a feed that is no longer configured out of Redis, for good"
+    command = verbs.add_parser("forget", help=text, description=text)
+    command.add_argument("feed", help="name of the feed")
+    command.add_argument("--force", action="store_true", help="though messages are lost by it")
     options = parser.parse_args(arguments)
     try:
         settings = load(Settings, "orderer", os.environ)
@@ -64,10 +70,12 @@ def main(arguments: list[str]) -> int:
             print(f"orderer: {mistake}", file=sys.stderr)
         return 2
     logs.configure("error", "text")
-    return asyncio.run(_run(options.verb, options.feed, getattr(options, "key", None), settings))
+    return asyncio.run(_run(options, settings))
 
 
-async def _run(verb: str, feed: str | None, key: str | None, settings: Settings) -> int:
+async def _run(options: argparse.Namespace, settings: Settings) -> int:
+    verb: str = options.verb
+    feed: str | None = options.feed
     log = logs.get("orderer")
     # Nobody waits for a Redis that is away at a prompt: patience ends at once.
     stop = asyncio.Event()
@@ -87,7 +95,14 @@ async def _run(verb: str, feed: str | None, key: str | None, settings: Settings)
             print(f"which feed? there are: {', '.join(feeds) or 'none'}", file=sys.stderr)
             return 1
         name = feed or feeds[0]
-        return await _decide(verb, table[name], name, key, link, settings)
+        if verb == "forget":
+            done = await forget(link, name, table[name], settings, force=options.force)
+            print(f"{name}: {done}")
+            return 0
+        return await _decide(verb, table[name], name, options.key, link, settings)
+    except Refused as refused:
+        print(f"{feed}: not forgotten: {refused}", file=sys.stderr)
+        return 1
     except (Misuse, SettingsError) as error:
         print(f"orderer: {error}", file=sys.stderr)
         return 2
@@ -123,7 +138,7 @@ async def _decide(
             if verdict is not Verdict.DONE:
                 raise RuntimeError(f"another has taken over, or Redis has lost data ({verdict})")
         for other, rejects in lane.take_rejects():
-            await store.park(lane_name, other, rejects.kept)
+            await store.park(lane_name, lease.value, other, rejects.kept)
         for one, was in zip(chosen, before, strict=True):
             called = output.visible(f"{name} {one.key}" if one.key else name)
             if not all(done):
@@ -184,7 +199,7 @@ async def catch_up(
 
     With `hole`, a key, an epoch and a `next`, stop where a buffer is full and that one waits there.
     """
-    state = await store.load(lane_name, lease.key, settings.fingerprints)
+    state = await store.load(lane_name, lease.key, lease.value, settings.fingerprints)
     lane = Lane(lane_name, state, settings.options, CAPACITY_BYTES)
     size = ReadSize(READ_MESSAGES)
     while found := await store.read({lane_name: lane.cursor}, {lane_name: size}, block=False):

@@ -7,8 +7,8 @@ import signal
 from typing import Any
 
 from chassis import logs, ops
-from chassis.lease import instance_name
-from chassis.redis import Link
+from chassis.lease import Lease, instance_name
+from chassis.redis import Link, Unavailable
 from chassis.shares import Shares
 from chassis.tasks import first
 from relay import keys, lanes
@@ -43,6 +43,16 @@ def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
     async def find() -> list[str]:
         return sorted(set((await table.rows()).values()))
 
+    async def order(lane: str, lease: Lease, stop: asyncio.Event) -> None:
+        # A lane that is no longer there must not begin anew for who has not noticed.
+        table.again()
+        try:
+            there = lane in await link.patiently(find)
+        except Unavailable:
+            return
+        if there:
+            await worker.order(lane, lease, stop)
+
     return Shares(
         link,
         "orderer",
@@ -51,6 +61,6 @@ def share(link: Link, worker: Worker, settings: Settings) -> Shares[str]:
         log,
         find=find,
         name=lambda lane: (lane, keys.ORDERER),
-        do=worker.order,
+        do=order,
         kind=lanes.shared,
     )

@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 
 from chassis import clock
+from chassis.lease import fence_key
 from chassis.redis import Command, Link, Script, checked, pairs, transient
 from chassis.redis import Entry as Found
-from relay import gaps, keys, ordered, prints, reading, rejected, standing
+from relay import forgotten, gaps, keys, ordered, prints, reading, rejected, standing
 from relay.entry import START, position
+from relay.forgotten import Forgotten
 from relay.messages import Reject
 from relay.reading import ReadSize
 
@@ -26,6 +28,11 @@ from .sequence import State
 from .upgrade import newest, upgrade
 
 _BEGIN = Script(resources.files(__package__).joinpath("begin.lua").read_text())
+_NOTE = Script(resources.files(__package__).joinpath("note.lua").read_text())
+_CLEAN = Script("""#!lua flags=allow-oom
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+return 1
+""")
 
 READ_MESSAGES = 4000
 """Messages to read at a time, roughly."""
@@ -35,6 +42,9 @@ READ_PRINTS = 1000
 
 LEDGER_ROWS = 10_000
 """Rows of the gap ledger that are read when a feed is taken up."""
+
+TOLD_FEEDS = 1000
+"""Feeds that are told of at once; Lua passes on a few thousand values at most."""
 
 ALONE = (None, "forbidden")
 """What Redis says of one lane's keys: nobody else has to wait for that to be mended."""
@@ -52,6 +62,10 @@ class Verdict(StrEnum):
     """Redis cannot do it, and no repetition will mend that."""
 
 
+class Superseded(Exception):
+    """The lease is another orderer's."""
+
+
 class Store:
     """Read and write lanes; all methods raise what the link raises."""
 
@@ -65,17 +79,21 @@ class Store:
 
     # A lane ----------------------------------------------------------------------------------
 
-    async def load(self, lane: str, lease_key: str, fingerprints: int) -> LaneState:
+    async def load(
+        self, lane: str, lease_key: str, lease: str, fingerprints: int
+    ) -> LaneState:  # fmt: skip
         """Take a lane up from its checkpoint; without one, begin a new incarnation.
+
+        Raises Superseded if that is not for who holds the `lease` to do.
 
         Its generation is above those of all who have had it, also of one whose turn Redis has
         forgotten, unless clocks differ by more than has gone by since that began. Of what each
         feed has put out, `fingerprints` messages are remembered.
         """
-        fields = await self._begun(lane)
+        fields = await self._begun(lane, lease_key, lease)
         if keys.ORDER_SERIAL not in fields:
             await upgrade(self._link, lane, fields)
-            fields = await self._begun(lane)
+            fields = await self._begun(lane, lease_key, lease)
         stands = pairs(await self._link.send("HGETALL", keys.next(lane)))
         last = fields.get(keys.ORDER_COMMIT, b"").decode()
         target = Target(lane, lease_key, fields[keys.ORDER_INCARNATION], last, fingerprints)
@@ -106,14 +124,32 @@ class Store:
             feed: sum(state.serial for state in states.values()) for feed, states in feeds.items()
         }
         self._targets[lane] = target
-        return LaneState(mark, feeds)
+        return LaneState(mark, feeds, await self._forgotten(lane, fields, mark.raw))
+
+    async def _forgotten(
+        self, lane: str, fields: Mapping[bytes, bytes], settled: bytes
+    ) -> dict[str, Forgotten]:
+        """Read what is left of feeds that were forgotten; drop what is so of none."""
+        found = {
+            field: forgotten.unpack(value)
+            for field, value in fields.items()
+            if field.startswith(keys.ORDER_FORGOTTEN)
+        }
+        if found:
+            first = await self._link.send("XRANGE", keys.ordered(lane), "-", "+", "COUNT", 1)
+            oldest, now = first[0][0] if first else None, clock.wall_us()
+            for field in [f for f, gone in found.items() if gone.over(settled, oldest, now)]:
+                # Only if it is still this one: it may have been forgotten again.
+                await self._link.send(*_CLEAN(keys=[keys.order(lane)], args=[field, fields[field]]))
+                del found[field]
+        return {field.decode().partition(":")[2]: gone for field, gone in found.items()}
 
     def _begin(self, former: int) -> int:
         """Name a generation above the `former` one."""
         self._generation = max(former + 1, self._generation + 1, clock.wall_us() // 1000)
         return self._generation
 
-    async def _begun(self, lane: str) -> dict[bytes, bytes]:
+    async def _begun(self, lane: str, lease_key: str, lease: str) -> dict[bytes, bytes]:
         """Read the lane's checkpoint; where there is none, begin a new incarnation.
 
         Its epochs are above what the output holds.
@@ -122,7 +158,9 @@ class Store:
         fields = pairs(await self._link.send("HGETALL", order))
         if keys.ORDER_INCARNATION not in fields:
             incarnation, floor = clock.token(8), 1 + await newest(self._link, lane)
-            await self._link.send(*_BEGIN(keys=[order, keys.next(lane)], args=[incarnation, floor]))
+            names = [order, keys.next(lane), lease_key]
+            if not await self._link.send(*_BEGIN(keys=names, args=[incarnation, floor, lease])):
+                raise Superseded
             fields = pairs(await self._link.send("HGETALL", order))
         return fields
 
@@ -259,12 +297,14 @@ class Store:
             commit.lane: steps(commit, self._targets[commit.lane], lease, now)
             for commit, lease in commits
         }
-        verdicts = dict.fromkeys(left, Verdict.DONE)
+        verdicts, leases = dict.fromkeys(left, Verdict.DONE), {c.lane: own for c, own in commits}
         while calls := {lane: step for lane, rest in left.items() if (step := next(rest, None))}:
             for lane, reply in (await self._call(calls)).items():
                 verdicts[lane] = self._verdict(reply)
                 if verdicts[lane] is not Verdict.DONE:
                     del left[lane]
+                    if verdicts[lane] is Verdict.LOST and await self._gone(lane, leases[lane]):
+                        verdicts[lane] = Verdict.FENCED
                     continue
                 target, step = self._targets[lane], calls[lane]
                 target.last = step.name
@@ -303,6 +343,21 @@ class Store:
                 return Verdict.FENCED
         return Verdict.DONE
 
+    async def _gone(self, lane: str, lease: str) -> bool:
+        """Tell whether a lane has gone because its feed was forgotten, however long Redis takes."""
+
+        async def look() -> list[Any]:
+            return checked(await self._link.send_all(self._whether_gone(lane)))
+
+        return gone(lease, *await self._link.patiently(look))
+
+    def _whether_gone(self, lane: str) -> list[Command]:
+        """Ask for what `gone` goes by."""
+        return [
+            ("HGET", keys.order(lane), keys.ORDER_INCARNATION),
+            ("GET", fence_key(lane, keys.ORDERER)),
+        ]
+
     async def _remember(
         self, target: Target, rows: list[tuple[str, gaps.Row]], entries: list[bytes]
     ) -> None:
@@ -339,11 +394,14 @@ class Store:
                 ("HMGET", keys.order(lane), keys.ORDER_INCARNATION, keys.ORDER_COMMIT),
                 ("XREVRANGE", keys.raw(lane), "+", "-", "COUNT", 1),
                 ("GET", self._targets[lane].lease_key),
+                ("GET", fence_key(lane, keys.ORDERER)),
             )
         replies = checked(await self._link.send_all(commands))
         lost = set()
         for at, (lane, (cursor, lease)) in enumerate(expected.items()):
-            (incarnation, commit), newest, holder = replies[3 * at : 3 * at + 3]
+            (incarnation, commit), newest, holder, fence = replies[4 * at : 4 * at + 4]
+            if gone(lease, incarnation, fence):
+                continue
             target = self._targets[lane]
             went_back = (commit or b"") != target.last.encode() or (
                 bool(newest) and position(newest[0][0]) < position(cursor)
@@ -355,20 +413,38 @@ class Store:
 
     # Notes -----------------------------------------------------------------------------------
 
-    async def park(self, lane: str, feed: str, rejects: Iterable[Reject]) -> None:
-        """Keep rejected frames for inspection."""
-        await rejected.park(self._link, lane, feed, rejects)
+    async def park(self, lane: str, lease: str, feed: str, rejects: Iterable[Reject]) -> None:
+        """Keep rejected frames for inspection, under the value of the lane's lease."""
+        commands = rejected.commands(lane, feed, rejects)
+        checked(await self._link.send_all([self._note(lane, lease, one) for one in commands]))
 
-    async def tell(self, statuses: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-        """Leave notes on what is in memory of the feeds of lanes.
+    def _note(self, lane: str, lease: str, command: Command) -> Command:
+        return _NOTE(keys=[self._targets[lane].lease_key], args=[lease, *command])
+
+    async def tell(
+        self, statuses: Mapping[str, tuple[str, Mapping[str, Mapping[str, Any]]]]
+    ) -> None:
+        """Leave notes on what is in memory of the feeds of lanes, each under its lease's value.
 
         They are for `python -m orderer status` and the viewer.
         """
         now = clock.wall_us()
         commands: list[Command] = []
-        for lane, feeds in statuses.items():
-            words: list[Any] = [keys.STATUS_TIME, now]
-            for feed, status in feeds.items():
-                words += (feed, orjson.dumps(status))
-            commands.append(("HSET", keys.status(lane), *words))
+        for lane, (lease, feeds) in statuses.items():
+            names = list(feeds)
+            for start in range(0, max(1, len(names)), TOLD_FEEDS):
+                words: list[Any] = [keys.STATUS_TIME, now]
+                for feed in names[start : start + TOLD_FEEDS]:
+                    words += (feed, orjson.dumps(feeds[feed]))
+                command = ("HSET", keys.status(lane), *words)
+                commands.append(self._note(lane, lease, command))
         checked(await self._link.send_all(commands))
+
+
+def gone(lease: str, incarnation: bytes | None, fence: bytes | None) -> bool:
+    """Tell whether a lane has gone because its feed was forgotten, and not with all of Redis.
+
+    Then the counter of its orderers has stayed, and is above our `lease`'s: who made it go came
+    after us.
+    """
+    return incarnation is None and int(fence or 0) > int(lease.partition(":")[0] or 0)

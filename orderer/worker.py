@@ -25,7 +25,7 @@ from .notices import Notices, keyed
 from .reorder.outputs import Epoch, Gap
 from .sequence import Move
 from .settings import CAPACITY_BYTES, Settings
-from .store import READ_MESSAGES, Store, Verdict
+from .store import READ_MESSAGES, Store, Superseded, Verdict
 
 SAVE_EVERY = 0.5
 """Seconds between commits of checkpoints with which nothing comes out."""
@@ -245,8 +245,12 @@ class Worker:
         work.fence = work.lease.value
         try:
             state = await self._link.patiently(
-                lambda: self._store.load(work.name, work.lease.key, fingerprints)
+                lambda: self._store.load(work.name, work.lease.key, work.fence, fingerprints)
             )
+        except Superseded:
+            self._log.warning("superseded", feed=work.name)
+            work.ended.set()
+            return
         except ResponseError as error:
             self._fail(work, str(error))
             return
@@ -403,7 +407,7 @@ class Worker:
                 self._allow(work)
                 if work.to_be_told(now):
                     work.told = now
-                    statuses[work.name] = work.status()
+                    statuses[work.name] = (work.fence, work.status())
             await self._link.attempt(lambda: self._store.tell(statuses))
 
     async def _park(self, work: _Work) -> None:
@@ -413,7 +417,8 @@ class Worker:
             feed.notices.rejected(rejects)
             work.noted(name)
             if rejects.kept:
-                await self._link.attempt(partial(self._store.park, work.name, name, rejects.kept))
+                park = partial(self._store.park, work.name, work.fence, name, rejects.kept)
+                await self._link.attempt(park)
 
     async def _look(self, works: Sequence[_Work]) -> None:
         """See whether Redis still has the numberings that are continued here."""

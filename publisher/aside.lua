@@ -10,9 +10,11 @@
 -- ARGV[4]  the entry up to which this has been done
 -- ARGV[5]  number of entries to look at, at most
 --
--- Returns the entry up to which it is done now, or '' when fenced. It works when Redis is out of
+-- Returns the entry up to which it is done now, or '' when fenced; nothing is done for a sink of which
+-- no position is saved, since its feed was forgotten. It works when Redis is out of
 -- memory, too: what is set aside makes room for the trimming of all the rest.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return '' end
+if not redis.call('HMGET', KEYS[2], 'position')[1] then return ARGV[4] end
 local entries = redis.call('XRANGE', ARGV[2], '(' .. ARGV[4], '+', 'COUNT', ARGV[5])
 local upto, whose = ARGV[4], ARGV[3] .. ':'
 for _, entry in ipairs(entries) do

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import resources
 from itertools import chain
 from typing import Protocol
@@ -13,9 +14,9 @@ from typing import Protocol
 from chassis import clock
 from chassis.lease import Lease
 from chassis.logs import Log
-from chassis.redis import Link, Script, Unavailable, checked, pairs
+from chassis.redis import Command, Link, Script, Unavailable, checked, pairs
 from chassis.tasks import end, first, until
-from relay import keys, ordered
+from relay import forgotten, keys, ordered
 from relay.allowance import Allowance
 from relay.entry import START, position
 from relay.feeds import Peer
@@ -111,6 +112,10 @@ class Lane:
         """Whether all sinks had confirmed all when it was looked last."""
         self._told: dict[str, int | str] = {}
         """What was said of how much each feed's slowest sink has confirmed."""
+        self._left: dict[str, bytes] = {}
+        """What is left of a feed's namesake that was forgotten, in a lane that is shared."""
+        self._gone: set[str] = set()
+        """Feeds that were forgotten since: nothing is saved of them any more."""
         self._unsaved: dict[Peer, tuple[bytes, int | None]] = {}
         self._wanted = asyncio.Event()
         self._saved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -173,23 +178,27 @@ class Lane:
         self._fence = self.lease.value
         await self._allowance.look()
         peers = list(self._sinks)
-        values, *stored = checked(
+        values, left, *stored = checked(
             await self._link.send_all(
                 [
                     ("HMGET", keys.order(self.name), *Order.fields(self.name, self._feeds)),
+                    ("HMGET", keys.order(self.name), *map(self._forgotten, self._feeds)),
                     *(("HGETALL", self._key(peer)) for peer in peers),
                 ]
             )
         )
         order = Order.read(self._feeds, values)
         self._incarnation = order.incarnation
+        self._left = {feed: told or b"" for feed, told in zip(self._feeds, left, strict=True)}
         for peer, reply in zip(peers, stored, strict=True):
             found = pairs(reply)
-            if not found:  # that it can be seen that there is one
-                self._unsaved[peer] = START, None
-                self._wanted.set()
             sink = self.positions[peer] = Position(peer.feed)
             sink.load(found)
+            if not found:  # that it can be seen that there is one
+                if self._left[peer.feed]:
+                    sink.confirmed = forgotten.unpack(self._left[peer.feed]).ordered
+                self._unsaved[peer] = sink.confirmed, None
+                self._wanted.set()
             known = found.get(keys.SINK_INCARNATION) or None
             if (known is not None and known != order.incarnation) or order.before(sink.confirmed):
                 sink.forget()
@@ -244,21 +253,45 @@ class Lane:
     async def _save(self, unsaved: Mapping[Peer, tuple[bytes, int | None]]) -> None:
         if self._incarnation is None:
             self._incarnation = (await self._link.patiently(self._read_order)).incarnation
-        positions: list[bytes | int] = []
-        for confirmed, serial in unsaved.values():
-            positions += (confirmed, b"" if serial is None else serial)
-        told = self._to_tell({peer.feed for peer in unsaved} or self._feeds, unsaved)
-        command = _SAVE(
-            keys=[self.lease.key, keys.confirmed(self.name), *map(self._key, unsaved)],
-            args=[self._fence, self._incarnation or b"", *positions, *chain(*told.items())],
-        )
-        if not await self._link.patiently(lambda: self._link.send(*command)):
-            raise Superseded
+        while True:
+            left = {peer: at for peer, at in unsaved.items() if peer.feed not in self._gone}
+            feeds = sorted({peer.feed for peer in unsaved} or self._feeds)
+            told = self._to_tell(feeds, left)
+            # A lane of a feed's own goes as a whole, with the lease.
+            asked = [feed for feed in feeds if feed not in self._gone and shared(self.name)]
+            command = self._saving_of(left, asked, told)
+            done = await self._link.patiently(partial(self._link.send, *command))
+            if not done:
+                raise Superseded
+            if done == 1:
+                break
+            self._gone |= {asked[number - 1] for number in done}
         self._told |= told
         for peer, (confirmed, serial) in unsaved.items():
             sink = self.positions[peer]
             if position(confirmed) >= position(sink.confirmed):
                 sink.confirmed, sink.serial = confirmed, serial
+
+    def _saving_of(
+        self, unsaved: Mapping[Peer, tuple[bytes, int | None]], feeds: Iterable[str],
+        told: Mapping[str, int | str],
+    ) -> Command:  # fmt: skip
+        """Make the call that saves positions, unless one of the feeds was forgotten."""
+        known = [word for feed in feeds for word in (self._forgotten(feed), self._left[feed])]
+        positions: list[bytes | int] = []
+        for confirmed, serial in unsaved.values():
+            positions += (confirmed, b"" if serial is None else serial)
+        return _SAVE(
+            keys=[self.lease.key, keys.confirmed(self.name), *map(self._key, unsaved)],
+            args=[
+                self._fence, self._incarnation or b"", keys.order(self.name), len(known) // 2,
+                *known, *positions, *chain(*told.items()),
+            ],
+        )  # fmt: skip
+
+    def _forgotten(self, feed: str) -> bytes:
+        """Name the field that tells of a feed that it was forgotten."""
+        return keys.of(self.name, feed, keys.ORDER_FORGOTTEN)
 
     def _to_tell(
         self, feeds: Iterable[str], unsaved: Mapping[Peer, tuple[bytes, int | None]]
@@ -267,7 +300,7 @@ class Lane:
 
         And what is set aside.
         """
-        serials: dict[str, list[int]] = {feed: [] for feed in feeds}
+        serials: dict[str, list[int]] = {feed: [] for feed in feeds if feed not in self._gone}
         for peer, sink in self.positions.items():
             if peer.feed in serials:
                 serial = unsaved[peer][1] if peer in unsaved else sink.serial

@@ -89,6 +89,8 @@ def share(
 
     async def find() -> list[Supply]:
         nonlocal pieces, made_of
+        if endpoints != made_of[1]:
+            feeds.again()
         table = await feeds.rows()
         if table is not made_of[0] or endpoints != made_of[1]:
             pieces, made_of = sort(table), (table, dict(endpoints))

@@ -79,6 +79,11 @@ def confirmed(lane: str) -> str:
     return f"confirmed:{{{lane}}}"
 
 
+def of_lane(lane: str) -> str:
+    """Make the pattern of those keys of a lane of which no list has the names."""
+    return f"*{{{lane}}}:*"
+
+
 def within(lane: str, feed: str, key: str = "") -> str:
     """Tell a feed, or a key of it, from others of its lane; empty for a lane's own feed.
 
@@ -151,6 +156,8 @@ ORDER_FIRST = b"first"
 ORDER_BEGUN = b"begun"
 """The epoch's origin: which frames of `raw` belong to it (see `orderer.commit`); empty when no
 entry that may be read again is older than it."""
+ORDER_FORGOTTEN = b"forgotten"
+"""What is left of a feed that was forgotten in a shared lane (see `relay.forgotten`)."""
 # These, and `status`, an earlier version kept here, too: see `next`.
 ORDER_EPOCH = b"epoch"
 ORDER_NEXT = b"next"

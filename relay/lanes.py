@@ -3,7 +3,7 @@
 A lane is a pair of streams with one lease, one checkpoint and one serial number. The first feeds
 that come get lanes of their own, which have their names; later ones share some. The table stands
 in Redis, and whoever first sees a feed writes its row: no two services can disagree. A row is
-never changed.
+never changed; it goes when the feed is forgotten.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ async def enter(link: Link, feeds: Iterable[str], own: Own) -> None:
     await link.send(*_ENTER(keys=[keys.FEEDS], args=args))
 
 
+async def leave(link: Link, feed: str) -> None:
+    """Make a feed unknown again, of which Redis has nothing else any more."""
+    await link.send("HDEL", keys.FEEDS, feed)
+
+
 async def known(link: Link) -> dict[str, str]:
     """Read the lane of each feed there is."""
     try:
@@ -85,6 +90,10 @@ class Table:
                 self._rows = found
             self._read = clock.monotonic()
         return self._rows
+
+    def again(self) -> None:
+        """Read it anew the next time: a row that has gone may have made way for another."""
+        self._read = -math.inf
 
     async def _fresh(self) -> bool:
         if clock.monotonic() - self._read >= AGAIN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chassis.redis import Link, checked
+from chassis.redis import Command, Link, checked
 
 from . import keys
 from .messages import Reject
@@ -18,7 +18,12 @@ BYTES = 4096
 
 async def park(link: Link, lane: str, feed: str, rejects: Iterable[Reject]) -> None:
     """Keep rejected frames; raises what the link raises. Doing it again keeps them twice."""
-    commands = [
+    checked(await link.send_all(commands(lane, feed, rejects)))
+
+
+def commands(lane: str, feed: str, rejects: Iterable[Reject]) -> list[Command]:
+    """Make the commands that do so."""
+    return [
         (
             "XADD", keys.rejected(lane, feed), "MAXLEN", LENGTH, "*",
             keys.REJECTED_REASON, reject.reason,
@@ -28,4 +33,3 @@ async def park(link: Link, lane: str, feed: str, rejects: Iterable[Reject]) -> N
         )
         for reject in rejects
     ]  # fmt: skip
-    checked(await link.send_all(commands))

@@ -5,6 +5,7 @@
 checkpoint-first  saves the checkpoint in a step of its own before it appends, and dies in
                   between at the commit number BROKEN_AT
 eager             releases every frame as it comes, without waiting for those before it
+reviving          takes in what a feed that was forgotten has left in `raw`
 forgetful         forgets its checkpoint at every start, and publishes what is left in `raw` again
 """
 
@@ -91,14 +92,29 @@ def forget_the_checkpoint() -> None:
     """Break promise 2: what was published before a restart is published again."""
     load = Store.load
 
-    async def broken(self: Store, lane: str, lease_key: str, fingerprints: int) -> LaneState:
+    async def broken(
+        self: Store, lane: str, lease_key: str, lease: str, fingerprints: int
+    ) -> LaneState:
         stands = pairs(await self._link.send("HGETALL", keys.next(lane)))
         for feed, stand in stands.items():
             epoch, _, serial, _ = standing.unpack(stand)
             again = standing.pack(epoch + 1, None, serial)
             await self._link.send("HSET", keys.next(lane), feed, again)
             await self._link.send("HSET", keys.order(lane), "raw", "0-0", "seen", "0-0")
-        return await load(self, lane, lease_key, fingerprints)
+        return await load(self, lane, lease_key, lease, fingerprints)
+
+    Store.load = broken  # type: ignore[method-assign] # that is the point
+
+
+def take_in_what_was_forgotten() -> None:
+    """Break `forget`: what is left of a feed in its lane's input is read again."""
+    load = Store.load
+
+    async def broken(
+        self: Store, lane: str, lease_key: str, lease: str, fingerprints: int
+    ) -> LaneState:
+        state = await load(self, lane, lease_key, lease, fingerprints)
+        return state._replace(forgotten={})
 
     Store.load = broken  # type: ignore[method-assign] # that is the point
 
@@ -111,6 +127,8 @@ if __name__ == "__main__":
             release_at_once()
         case "forgetful":
             forget_the_checkpoint()
+        case "reviving":
+            take_in_what_was_forgotten()
         case other:
             raise SystemExit(f"there is no such breakage: {other}")
     lifecycle.run("orderer", Settings, serve)

@@ -6,13 +6,15 @@ import math
 
 import pytest
 
-from orderer.feed import PARK_AT_ONCE
-from orderer.lane import Entry, Mark
+from orderer.feed import PARK_AT_ONCE, Options
+from orderer.lane import Entry, Lane, LaneState, Mark
 from orderer.reorder.limits import Limits
 from orderer.reorder.outputs import Epoch, Gap, Run
 from orderer.sequence import State
 from relay import keys
+from relay.forgotten import Forgotten
 from tests.support.lane import (
+    LIMITS,
     committed,
     entry,
     make,
@@ -269,3 +271,20 @@ def test_lines_are_known_after_a_restart() -> None:
     assert committed(lane).after.lines == {"f": ["line"]}
     lane.take_in([entry(2, 0)])
     assert committed(lane).after.lines == {"f": ["line"]}
+
+
+def test_what_a_forgotten_feed_has_left_is_nobodys() -> None:
+    """A feed would come back to life from what stands in the input, or hold that up for ever."""
+    gone = {"b": Forgotten(b"3-0", b"9-9", 6)}
+    state = LaneState(Mark(seen=b"2-0"), {}, gone)
+    options = Options(LIMITS, "id", 10.0)
+    lane = Lane("+0", state, lambda _: options, LIMITS.capacity_bytes)
+    lane.take_in([shared(1, b=[0, 2]), shared(2, a=[0], b=[3]), shared(3, b=[5])])
+    commit = committed(lane)
+    assert (numbers(commit, "a"), commit.after.raw, commit.after.waiting) == ([0], b"3-0", [])
+    assert set(lane.feeds) == {"a"}
+    lane.take_in([shared(4, a=[1], b=[0, 2])])
+    commit = committed(lane)
+    assert (numbers(commit, "a"), numbers(commit, "b")) == ([1], [0])
+    assert (moved(commit, "a").after.epoch, moved(commit, "b").after.epoch) == (1, 6)
+    assert commit.after.raw == b"3-0"

@@ -25,9 +25,11 @@ PEERS = {feed: Peer(feed, "s", "ws://s") for feed in FEEDS}
 
 @pytest.fixture
 async def ours(link: Link) -> Lease:
-    """The lease on the lane, which is held."""
+    """The lease on the lane, which is held; the sinks' positions have been saved."""
     ours = Lease(link, LANE, keys.PUBLISHER, "me", 60.0)
     assert await ours.acquire()
+    for feed in FEEDS:
+        await link.send("HSET", keys.sink(LANE, feed, "s"), keys.SINK_POSITION, "0-0")
     return ours
 
 
@@ -63,6 +65,15 @@ async def test_what_is_the_feeds_and_nothing_else(
     found = await link.send("HGETALL", keys.sink(LANE, "a", "s"))
     again.load(dict(zip(found[::2], found[1::2], strict=True)))
     assert again.held_for == b"1-40"
+
+
+async def test_nothing_is_set_aside_for_a_feed_that_was_forgotten(link: Link, ours: Lease) -> None:
+    """Its stream would be there for ever: nobody is left who could get it."""
+    one, sink = Aside(link, LANE, ours.key), Position("a")
+    await publish(link, 1, 30)
+    await link.send("DEL", keys.sink(LANE, "a", "s"))
+    await one.add(PEERS["a"], sink, ours.value)
+    assert await link.send("EXISTS", keys.aside(LANE, "a", "s"), keys.sink(LANE, "a", "s")) == 0
 
 
 async def test_what_is_confirmed_goes(link: Link, ours: Lease) -> None:

@@ -18,6 +18,7 @@ from relay import entry, keys
 from relay.allowance import KEPT, RELAY, Allowance
 from relay.entry import START
 from relay.feeds import Peer
+from relay.forgotten import Forgotten, pack
 
 S = Peer("x", "s", "ws://example/s")
 SLOW = Peer("x", "slow", "ws://example/slow")
@@ -312,3 +313,48 @@ async def test_the_lag_in_a_lane_of_many(link: Link) -> None:
         await holding.lane.look()
         assert [sink.since for sink in holding.sinks.values()] == [None, 1003]
         assert holding.lane.positions[a].confirmed == b"1-3"
+
+
+# A feed is forgotten --------------------------------------------------------------------------
+
+A, B = Peer("a", "s", "ws://example/a"), Peer("b", "s", "ws://example/b")
+
+
+async def forget(link: Link, feed: str, left: Forgotten) -> None:
+    """Do what the verb does to a feed that shares a lane, as far as a publisher sees it."""
+    await link.send("HSET", keys.order("+1"), f"forgotten:{feed}", pack(left))
+    await link.send("DEL", keys.sink("+1", feed, "s"))
+    await link.send("HDEL", keys.confirmed("+1"), feed)
+
+
+async def test_a_sink_of_a_feed_that_was_forgotten_is_not_saved(link: Link) -> None:
+    """A publisher that has not noticed would revive it, or save none of the others."""
+    lease = Lease(link, "+1", keys.PUBLISHER, "me", 60.0)
+    assert await lease.acquire()
+    await link.send("HSET", keys.order("+1"), "incarnation", "abc", "generation", 1, "serial", 9)
+    await link.send("HSET", keys.order("+1"), "serial:a", 4, "serial:b", 5)
+    async with held(link, lease, A, B) as holding:
+        await asyncio.gather(holding.advance(3, A), holding.advance(4, B))
+        await forget(link, "a", Forgotten(b"5-0", b"1-9", 2, 1))
+        await asyncio.gather(holding.advance(4, A), holding.advance(5, B))
+        await holding.lane.look()
+        await holding.advance(5, A)
+    assert await link.send("EXISTS", keys.sink("+1", "a", "s")) == 0
+    assert await link.send("HGETALL", keys.confirmed("+1")) == [b"b", b"5"]
+    assert await link.send("HGET", keys.sink("+1", "b", "s"), "position") == b"1-5"
+
+
+async def test_a_new_sink_begins_behind_what_a_forgotten_namesake_has_left(link: Link) -> None:
+    """An endpoint would get messages of a feed that was forgotten."""
+    lease = Lease(link, "+1", keys.PUBLISHER, "me", 60.0)
+    assert await lease.acquire()
+    await link.send("HSET", keys.order("+1"), "incarnation", "abc", "generation", 1, "serial", 9)
+    await forget(link, "a", Forgotten(b"5-0", b"1-7", 2, 1))
+    await link.send("HSET", keys.order("+1"), "serial:a", 1, "serial:b", 5)
+    async with held(link, lease, A, B) as holding:
+        assert holding.lane.positions[A].confirmed == b"1-7"
+        assert holding.lane.positions[B].confirmed == START
+        await holding.lane.saved(A)
+        assert await link.send("HGET", keys.sink("+1", "a", "s"), "position") == b"1-7"
+        await holding.advance(8, A)
+    assert await link.send("HGET", keys.sink("+1", "a", "s"), "position") == b"1-8"

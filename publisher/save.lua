@@ -17,10 +17,14 @@
 -- to life, and the reply lists their numbers. It works when Redis is out of memory, too: what is
 -- not known to be delivered can never be dropped.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local feeds, forgotten = tonumber(ARGV[4]), {}
-for i = 1, feeds do
-  local said = redis.call('HMGET', ARGV[3], ARGV[3 + 2 * i])[1]
-  if said and said ~= ARGV[4 + 2 * i] then forgotten[#forgotten + 1] = i end
+local feeds, fields, forgotten = tonumber(ARGV[4]), {}, {}
+for i = 1, feeds do fields[i] = ARGV[3 + 2 * i] end
+for start = 1, feeds, 1000 do  -- Lua passes on a few thousand values at most
+  local said = redis.call('HMGET', ARGV[3], unpack(fields, start, math.min(start + 999, feeds)))
+  for i, value in ipairs(said) do
+    local at = start + i - 1
+    if value and value ~= ARGV[4 + 2 * at] then forgotten[#forgotten + 1] = at end
+  end
 end
 if #forgotten > 0 then return forgotten end
 local at = 5 + 2 * feeds

@@ -25,7 +25,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV) -m uv pip compile --quiet -
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: help demo up passwords unit test simulate test-compose check lint format dashboards pictures bench bench-chat bench-wisdom bench-feeds bench-fair bench-scrape bench-floods bench-changes bench-crowds bench-dashboards lock sbom system clean
+.PHONY: help demo up passwords unit test simulate test-compose check lint format dashboards pictures bench bench-chat bench-wisdom bench-feeds bench-fair bench-replicas bench-scrape bench-floods bench-changes bench-crowds bench-dashboards lock sbom system clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -87,6 +87,9 @@ bench-feeds: .venv/dev ## Measure what many feeds cost (BENCH_ARGS="1:5000 100:5
 
 bench-fair: .venv/dev ## Measure what feeds that share a lane notice of each other (BENCH_ARGS=)
 	@$(VENV) -m tests.bench.fair $(BENCH_ARGS)
+
+bench-replicas: .venv/dev ## Kill one of three replicas of each service under many feeds (BENCH_ARGS=)
+	@$(VENV) -m tests.bench.replicas $(BENCH_ARGS)
 
 bench-scrape: .venv/dev ## Measure what a scrape of a thousand feeds' metrics costs (BENCH_ARGS=)
 	@$(VENV) -m tests.bench.scrape $(BENCH_ARGS)

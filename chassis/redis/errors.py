@@ -44,7 +44,8 @@ def transient(error: BaseException) -> str | None:
             message = str(error)
             if message.startswith("OOM") or "OOM command not allowed" in message:
                 return "memory"
-            if message.startswith("NOPERM") or isinstance(error, NoPermissionError):
+            within = "ACL failure in script" in message
+            if message.startswith("NOPERM") or within or isinstance(error, NoPermissionError):
                 return "forbidden"
             if message.startswith(_TRANSIENT_WORDS) or "MISCONF" in message:
                 return "refused"

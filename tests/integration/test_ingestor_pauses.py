@@ -64,6 +64,7 @@ def test_a_line_that_was_frozen_goes_on(redis: Server, start: Stack) -> None:
     feed = start.feed()
     ingestor = start.ingestor(feed.url)
     orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=1)
+    orderer.wait_ready()  # time that goes by before it reads counts
     until(lambda: feed.connected, "connected")
     feed.send(frame(1), frame(3))
     until(lambda: streams.ordered_ids(redis.client) == [1], "2 is awaited")
@@ -128,6 +129,7 @@ def test_a_frozen_ingestor_has_not_listened(redis: Server, start: Stack) -> None
     feed = start.feed()
     ingestor = start.ingestor(feed.url)
     orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=2.5)
+    orderer.wait_ready()  # time that goes by before it reads counts
     until(lambda: feed.connected, "connected")
     feed.send(frame(1), frame(3))
     until(lambda: streams.ordered_ids(redis.client) == [1], "2 is awaited")

@@ -314,8 +314,13 @@ def test_an_operator_reads_status_and_resets(redis: Server, start: Stack) -> Non
     write_event(redis.client, "connected", line="the line")
     write_raw(redis.client, frames([1, 2, 3, 8, 9]))
     wait_for_ids(redis, [1, 2, 3])
-    until(lambda: "4 … 7 (4 ids)" in verb(redis, "status"), "status shows the open gap")
-    status = verb(redis, "status", "default")
+
+    def shown() -> str:
+        told = verb(redis, "status", "default")
+        return told if "4 … 7 (4 ids)" in told else ""
+
+    status = until(shown, "status shows the open gap")
+    assert "4 … 7 (4 ids)" in verb(redis, "status")
     for part in ("feed default", "epoch", "next id    4", "held       2", "the line", "3600"):
         assert part in status
     assert command("orderer", "status", "other", REDIS_URL=redis.url).returncode == 1

@@ -250,7 +250,7 @@ def test_no_connection(ending: Ending, attempt: Try) -> None:
         tried = attempt(f"ws://127.0.0.1:{deaf.getsockname()[1]}", "connect_timeout = 0.3\n")
     assert (tried.returncode, tried.stderr) == (1, "")
     assert tried.stdout.startswith("no connection: ")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9  # the library would wait for ten seconds
 
 
 def test_a_proxy(ending: Ending, attempt: Try) -> None:

@@ -29,6 +29,7 @@ from chassis.redis.errors import reply_error
         (redis.exceptions.ResponseError("NOREPLICAS Not enough good replicas"), "refused"),
         (redis.exceptions.ResponseError("UNBLOCKED force unblock from blocking op"), "refused"),
         (redis.exceptions.ResponseError("NOPERM No permissions to access a key"), "forbidden"),
+        (redis.exceptions.ResponseError("ERR ACL failure in script: No permissions"), "forbidden"),
         (redis.exceptions.NoPermissionError("No permissions to access a key"), "forbidden"),
         (reply_error("ERR max number of clients reached"), "connection"),
         (redis.exceptions.ResponseError("WRONGTYPE Operation against a key"), None),

@@ -36,7 +36,7 @@ LATE = 2.0
 """Seconds after a look was due from which on nobody knows any more who waits for time."""
 
 GLANCED = 0.05
-"""Seconds for which a glance holds good: with a thousand feeds somebody asks all the time."""
+"""Seconds between two glances at a lane at least."""
 
 COUNT_ENTRIES = 50
 """Entries of `raw` to read at a time when what waits there is counted."""
@@ -229,17 +229,17 @@ class Lane:
         self._read = position(seen or START)
         self._waiting = frozenset((waiting or b"").decode().split())
 
-    async def glance(self) -> None:
-        """Learn who holds frames back, if the orderer may have read on meanwhile.
+    def glance(self, since: float) -> bool:
+        """Have the lane seen again, and tell whether to wait for it: not if it was seen `since`.
 
-        Who asks while somebody else does, or just after, gets to know what that one sees.
+        So it is learned who holds frames back. With a thousand feeds somebody asks all the time.
         """
-        if not self._unread or clock.monotonic() - self._glanced < GLANCED:
-            return
-        if self._glancing is None:
+        if self._glanced > since:
+            return False
+        if self._glancing is None and clock.monotonic() - self._glanced >= GLANCED:
             self._glancing = asyncio.ensure_future(self.link.attempt(self._see))
             self._glancing.add_done_callback(self._have_glanced)
-        await asyncio.shield(self._glancing)
+        return True
 
     def _have_glanced(self, _: asyncio.Future[bool]) -> None:
         self._glancing = None

@@ -262,7 +262,10 @@ class _Signs:
             return
         left = min(self._writer.due - now, MOST_WAIT)
         if left <= 0:
-            self._connection.nudge()
+            if self._writer.asks(now):
+                self._writer.pass_by(now)
+            else:
+                self._connection.nudge()
             left = LEAST_WAIT
         self._timer = self._loop.call_later(max(left, 0.001), self._fire)
 

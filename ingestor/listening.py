@@ -30,6 +30,11 @@ class Listening:
         self._held_back = False
 
     @property
+    def heard(self) -> float:
+        """When the last frames came."""
+        return self._heard
+
+    @property
     def due(self) -> float:
         """When a sign of life is due, unless something else is written before; inf: not at all."""
         return math.inf if self._held_back else self._at + self._pause

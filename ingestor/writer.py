@@ -58,6 +58,16 @@ class Writer:
         unknown = not lane.has_read(latest) and self._listening.silence(now) < RECENT
         return unknown or lane.waits_for_time(self._peer.feed, now)
 
+    def asks(self, now: float) -> bool:
+        """Tell whether it is being asked if a sign of life is needed.
+
+        That is what to do before the first one after frames: mostly the orderer has read them and
+        holds nothing back, and to ask costs a third of what Redis and it have to do for a sign.
+        """
+        lane = self._lane
+        known = lane.has_read(self._backlog.latest) or lane.waits_for_time(self._peer.feed, now)
+        return not known and lane.glance(self._listening.heard)
+
     def pass_by(self, now: float) -> None:
         """Count the time in which nothing came, where nobody needs a sign of life."""
         self._listening.pass_by(now)
@@ -83,16 +93,7 @@ class Writer:
         await self._change(keys.RESUMED)
 
     async def alive(self) -> None:
-        """Write that nothing comes, if Redis takes it at once; the next one comes soon enough.
-
-        If the orderer has read all and holds nothing back, nobody needs it: to see that costs a
-        third of what Redis and the orderer have to do for a sign.
-        """
-        if not self._lane.has_read(self._backlog.latest):
-            await self._lane.glance()
-            if not self.needed(now := clock.monotonic()):
-                self.pass_by(now)
-                return
+        """Write that nothing comes, if Redis takes it at once; the next one comes soon enough."""
         values = self._pack_change(keys.ALIVE)
         if self._backlog.beats < UNREAD and await self._lane.pen.attempt(
             self._peer.feed, values, self._metrics.write.observe

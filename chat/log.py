@@ -39,7 +39,7 @@ NOWHERE = Position(0, 0)
 class Draft:
     """A record that has no number yet.
 
-    `numbered` ones are JSON objects without their end, to which the script adds the numbers;
+    `numbered` ones are JSON objects without their end, to which the script adds time and numbers;
     others are published as they are. `digest` names a message that must not be there twice.
     """
 

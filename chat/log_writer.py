@@ -161,7 +161,7 @@ class LogWriter:
         position = self._position
         for record in records:
             if not follows(position, record.position):
-                lines += self._gap(position, record.position)
+                lines += self._gap(position, record)
             position = record.position
             if position.seq > 0:
                 lines.append(record.data)
@@ -192,8 +192,9 @@ class LogWriter:
                 self._fail("the disk of the log file does not answer")
         appending.result()
 
-    def _gap(self, before: Position, found: Position) -> list[bytes]:
-        """Make the record of a gap between `before` and `found`, if there is one."""
+    def _gap(self, before: Position, after: Record) -> list[bytes]:
+        """Make the record of a gap between `before` and `after`, if there is one."""
+        found = after.position
         same = before.epoch == found.epoch
         first = before.seq + 1 if same else 1
         last = found.seq - 1
@@ -211,4 +212,6 @@ class LogWriter:
             "gap", None, message, "server", first=first, last=last if last >= first else None
         )
         # Its number is that of the last record it stands for, so that reading goes on after it.
-        return [head + b',"seq":%d,"epoch":%d}' % (max(0, last), found.epoch)]
+        time = protocol.stamp(after.data).encode()
+        numbers = b'"seq":%d,"epoch":%d}' % (max(0, last), found.epoch)
+        return [b'{"time":"%s",%s,%s' % (time, head[1:], numbers)]

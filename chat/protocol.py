@@ -154,16 +154,23 @@ def digest(author: str, key: str, text: str) -> str:
 
 
 def now() -> str:
-    """Tell the time as records have it: ISO 8601, UTC."""
+    """Tell the time by this host's clock, as records have it by Redis': ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def record(kind: str, client: str | None, message: str, sender: str, **rest: Any) -> bytes:
-    """Make a record up to where its numbers go: a JSON object without its end."""
-    fields = {
-        "time": now(), "client_id": client, "message": message, "sender": sender, "type": kind,
-    }  # fmt: skip
+    """Make a record as it is handed to Redis, which puts its time before it, and its numbers after.
+
+    That is a JSON object without its end.
+    """
+    fields = {"client_id": client, "message": message, "sender": sender, "type": kind}
     return orjson.dumps({**fields, **rest})[:-1]
+
+
+def stamp(data: bytes) -> str:
+    """Read the time of a record, or of an epoch's marker; now, if an earlier version wrote that."""
+    found = re.match(rb'{"time":"([^"]+)"', data)
+    return found[1].decode() if found else now()
 
 
 def _tell(kind: str, client: str | None = None, message: str | None = None, **rest: Any) -> bytes:

@@ -14,12 +14,15 @@
 -- ARGV[7]  bytes that the log may hold
 -- ARGV[8]  ms after which a client's key is forgotten
 -- ARGV[9]  ms after which the instance's last batch is forgotten
--- ARGV[10] time, µs since 1970
+-- ARGV[10] time when the batch was sent, µs since 1970, by the replica's clock
 -- ARGV[11] highest number of a client that this instance knows of
 -- ARGV[12] what the names of keys begin with, chat:{room}:key:
 -- then for each record four:
---   kind m (message) or e (event); form j (a JSON object without its end) or t (text as it is);
+--   kind m (message) or e (event); form j (a JSON object without time and end) or t (text as it is);
 --   digest of its key, or ''; the record
+--
+-- Records of form j get the time here, by Redis' clock: those of the replicas' hosts differ. It
+-- stands first in a record, and never goes back, even where Redis' clock does.
 --
 -- Returns one word for each record: <epoch>-<seq>, with a = before it if the record had been there
 -- already. With serial 0: <epoch>-<seq> of the last record. `stale` if a later batch is there.
@@ -46,6 +49,23 @@ local function cost(record, digest)
   return #record + 48 + (digest and 200 or 0)
 end
 
+-- Seconds since 1970 and µs as ISO 8601, UTC: Howard Hinnant's `civil_from_days`, whose years begin
+-- in March.
+local function iso(seconds, us)
+  local floor = math.floor
+  local day = floor(seconds / 86400) + 719468
+  local era = floor(day / 146097)
+  local of_era = day - era * 146097
+  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524)
+    - floor(of_era / 146096)) / 365)
+  local of_year = of_era - (365 * year + floor(year / 4) - floor(year / 100))
+  local march = floor((5 * of_year + 2) / 153)
+  local month = march < 10 and march + 3 or march - 9
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03d+00:00',
+    year + era * 400 + (month < 3 and 1 or 0), month, of_year - floor((153 * march + 2) / 5) + 1,
+    floor(seconds / 3600) % 24, floor(seconds / 60) % 60, seconds % 60, floor(us / 1000))
+end
+
 local function digest_of(fields) return fields[3] == 'k' and fields[4] or nil end
 
 local epoch, seq = 0, 0
@@ -54,6 +74,11 @@ if last then
   local a, b = string.match(last[1], '^(%d+)-(%d+)$')
   epoch, seq = tonumber(a), tonumber(b)
 end
+
+local now = redis.call('TIME')
+now = iso(tonumber(now[1]), tonumber(now[2]))
+local before = last and string.match(last[2][2], '^{"time":"([%dT:.+-]+)"')
+if before and before > now then now = before end
 
 -- An earlier version did not count.
 local size = last and tonumber(redis.call('GET', size_key) or -1) or 0
@@ -96,8 +121,9 @@ local seen_epoch, seen_seq = tonumber(ARGV[3]), tonumber(ARGV[4])
 if not last or epoch < seen_epoch or (epoch == seen_epoch and seq < seen_seq) then
   epoch = math.max(tonumber(ARGV[5]), epoch + 1, seen_epoch + 1)
   seq = 0
-  redis.call('XADD', log, entry_id(epoch, 0), 'epoch', ARGV[10])
-  size = size + cost(ARGV[10])
+  local marker = '{"time":"' .. now .. '"}'
+  redis.call('XADD', log, entry_id(epoch, 0), 'epoch', marker)
+  size = size + cost(marker)
 end
 if serial == 0 then
   redis.call('SET', size_key, string.format('%.0f', size))
@@ -117,7 +143,8 @@ for at = 13, #ARGV, 4 do
     seq = seq + 1
     local id = entry_id(epoch, seq)
     if form == 'j' then
-      record = record .. string.format(',"seq":%.0f,"epoch":%.0f}', seq, epoch)
+      record = '{"time":"' .. now .. '",' .. string.sub(record, 2)
+        .. string.format(',"seq":%.0f,"epoch":%.0f}', seq, epoch)
     end
     if digest ~= '' then
       redis.call('XADD', log, id, kind, record, 'k', digest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -232,7 +233,7 @@ class Session:
         for entry, values in entries:
             messages += ordered.messages(values)
             ends[len(messages)] = entry
-        last, total = entries[-1][0], len(messages)
+        last, total, counts = entries[-1][0], len(messages), list(ends)
         size = sum(map(len, messages)) + 8 * total
         if self._at_most_once:
             fence = self._lane.lease.value
@@ -251,8 +252,9 @@ class Session:
                     return False
             part = messages[at : at + count]
             if self._acks is None:
-                end = last if at + count == total else b""
-                self._write_part(part, end, size * count // total)
+                ended = bisect_right(counts, at + count)
+                done = max(at, counts[ended - 1]) if ended else at
+                self._write_part(part, done - at, ends.get(done, b""), size * count // total)
             else:
                 self._write_singly(part, [ends.get(at + one, b"") for one in range(1, count + 1)])
             at += count
@@ -261,13 +263,18 @@ class Session:
         self._meter.observe(entries)
         return True
 
-    def _write_part(self, part: list[bytes], end: bytes, size: int) -> None:
-        """Write some messages; `end` is the entry that they end, empty if it goes on.
+    def _write_part(self, part: list[bytes], done: int, end: bytes, size: int) -> None:
+        """Write some messages; the first `done` of them end the entry `end`, the rest goes on.
 
         There is no drain(): the window bounds what may wait here, and confirmations tell whether
         it moves.
         """
-        ping = self._window.send(end, len(part), size, clock.monotonic())
+        now, ping = clock.monotonic(), None
+        of_rest = size * (len(part) - done) // len(part)
+        if done:
+            ping = self._window.send(end, done, size - of_rest, now)
+        if done < len(part):
+            ping = self._window.send(b"", len(part) - done, of_rest, now) or ping
         if self._manner is not None:
             part = [self._manner.put(message) for message in part]
         self._connection.write(part, self._asking.sending() or ping)

@@ -9,6 +9,12 @@ LARGEST = 64 * 1024
 """Bytes of a secret's file."""
 
 
+class Unneeded(str):
+    """A name that stands for itself, because whoever reads the file connects to nobody with it."""
+
+    __slots__ = ()
+
+
 class Secrets:
     """Looks up names; what is found is shown nowhere."""
 
@@ -34,7 +40,7 @@ class Secrets:
         What is set to nothing counts as not set, as for all settings.
         """
         if not self._needed:
-            return name
+            return Unneeded(name)
         if name not in self._found:
             self._found[name] = self._look_up(name)
         return self._found[name]

@@ -15,6 +15,7 @@ from relay.frames.pattern import ANYTHING, COUNT, Pattern, parse_pattern
 from relay.frames.template import Hole, Secret, Template, Values, parse_template
 
 from .place import Place, nearest, shown
+from .secrets import Unneeded
 
 Lookup = Callable[[str], str | None]
 """Gets what a `${NAME}` stands for; None: a credentials command will say it."""
@@ -382,8 +383,11 @@ def _template(
 
 
 def _filled(template: Template) -> str | None:
-    """Write what a text will be like, to look at; None: nobody can tell yet."""
-    if any(isinstance(part, Secret) and part.value is None for part in template.parts):
+    """Write what a text will be like, to look at; None: nobody can tell yet, or needs to here."""
+    if any(
+        isinstance(part, Secret) and (part.value is None or isinstance(part.value, Unneeded))
+        for part in template.parts
+    ):
         return None
     if any(isinstance(part, Hole) and part.leads for part in template.parts):
         return None

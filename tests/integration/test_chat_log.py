@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from chassis import logs
 from chassis.redis import Link
 from chat.log import NOWHERE, Draft, Log, Outcome, unpack
-from chat.records import Position
+from chat.records import Position, Record
 from tests.support.servers import Server
 
 
 def drafts(*texts: str, **options: object) -> list[Draft]:
     return [Draft(b'{"message":"%s"' % text.encode(), **options) for text in texts]  # type: ignore[arg-type]
+
+
+def without_time(data: bytes) -> bytes:
+    """Take the time out of a record, which must begin with it."""
+    time, _, rest = data.partition(b",")
+    assert re.fullmatch(rb'{"time":"[0-9T:.-]{23}\+00:00"', time)
+    return b"{" + rest
 
 
 async def test_the_order_is_given_once(redis: Server) -> None:
@@ -36,7 +47,7 @@ async def test_the_order_is_given_once(redis: Server) -> None:
     with pytest.raises(RuntimeError, match="stale"):
         await log.publish(1, drafts("x", "y"), start, 1)
     found = await log.after(start, 100)
-    assert [record.data for record in found] == [
+    assert [without_time(record.data) for record in found] == [
         b'{"message":"%s","seq":%d,"epoch":%d}' % (text, seq, start.epoch)
         for seq, text in enumerate((b"x", b"y", b"z", b"w"), 1)
     ]
@@ -124,4 +135,34 @@ async def test_keys_go_with_their_records(redis: Server) -> None:
     assert len(list(redis.client.scan_iter("chat:{main}:key:*"))) == 1000
     (again,) = await log.publish(31, [Draft(b'{"message":"x"', digest="30-99")], seen, 0)
     assert again == Outcome(seen, True)
+    await link.close()
+
+
+async def test_time_does_not_go_back(redis: Server) -> None:
+    """A Redis whose clock is set back, or that is another host's now, would turn time back."""
+    link = Link(redis.url, logs.get("test"), timeout=5, stop=asyncio.Event())
+    log = Log(link, "main", "a", 1000, 1.0)
+
+    def times(records: list[Record]) -> list[str]:
+        return [json.loads(record.data)["time"] for record in records]
+
+    def redis_time() -> datetime:
+        clock: Any = redis.client.time()
+        return datetime.fromtimestamp(clock[0] + clock[1] // 1000 / 1000, UTC)
+
+    before = redis_time()
+    start = await log.begin()
+    outcomes = await log.publish(1, drafts("x"), start, 0)
+    said = times(await log.after(NOWHERE, 10))
+    assert before <= datetime.fromisoformat(said[0])
+    assert datetime.fromisoformat(said[0]) <= datetime.fromisoformat(said[1]) <= redis_time()
+    ahead = "2999-12-31T23:59:59.999+00:00"
+    seen = Position(start.epoch, outcomes[0].position.seq + 1)
+    redis.client.xadd("chat:{main}:log", {"m": b'{"time":"%s"}' % ahead.encode()}, str(seen))
+    (outcome,) = await log.publish(2, drafts("y"), seen, 0)
+    # What comes after a loss of the log's end is no earlier, either.
+    redis.client.xdel("chat:{main}:log", str(outcome.position))
+    (outcome,) = await log.publish(3, drafts("z"), outcome.position, 0)
+    assert outcome.position.epoch > seen.epoch
+    assert times(await log.after(seen, 10)) == [ahead, ahead]
     await link.close()

@@ -1,4 +1,4 @@
-"""A Redis that comes back older, and two chats in one Redis."""
+"""A Redis that comes back older, two chats in one Redis, and hosts whose clocks differ."""
 
 from __future__ import annotations
 
@@ -88,3 +88,27 @@ async def test_two_databases_are_two_chats(redis: Server, start: Stack, tmp_path
     for service in (one, other):
         assert service.metric("chat_data_loss_total") == 0
         assert service.metric("chat_resubscriptions_total") == 0
+
+
+async def test_clocks_that_differ(redis: Server, start: Stack, tmp_path: Path) -> None:
+    """What was said later would bear an earlier time, in the room and in the log."""
+    replicas = [replica(start, tmp_path, f"{name}chat") for name in ("", "tests.support.skewed_")]
+    async with visit(url(replicas[0])) as here, visit(url(replicas[1])) as there:
+        texts = [f"message {number}" for number in range(6)]
+        for number, text in enumerate(texts):
+            await (here, there)[number % 2].say(text)
+        await eventually(lambda: here.texts == there.texts == texts, "all is heard")
+        told = [record["time"] for record in here.records]
+    await eventually(said(tmp_path, texts), "all is written down")
+    for service in replicas:
+        service.terminate()
+    redis.client.delete("chat:{main}:log")
+    service = replica(start, tmp_path, "tests.support.skewed_chat")
+    async with visit(url(service)) as visitor:
+        await visitor.say("anew")
+    await eventually(said(tmp_path, [*texts, "anew"]), "what is new is written down, too")
+    service.terminate()
+    records = json.loads((tmp_path / "messages.json").read_text())
+    assert "gap" in [record["type"] for record in records]
+    for times in (told, [record["time"] for record in records]):
+        assert times == sorted(times)

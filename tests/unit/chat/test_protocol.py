@@ -91,8 +91,22 @@ def test_a_token_comes_as_a_subprotocol(offered: str, token: str) -> None:
 def test_records_carry_the_promised_keys() -> None:
     """The log would lack what it is read for."""
     record = json.loads(protocol.record("message", "Client_1", "hi", "client") + b"}")
-    assert list(record) == ["time", "client_id", "message", "sender", "type"]
-    assert record["time"].endswith("+00:00")
+    assert list(record) == ["client_id", "message", "sender", "type"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"time":"%s"}',
+        b'{"time":"%s","client_id":"Client_1","message":"{\\"time\\":\\"1\\"}","seq":1}',
+    ],
+)
+def test_the_time_of_a_record_is_read(data: bytes) -> None:
+    """A gap in the log would bear another time than what follows it."""
+    time = "2026-11-28T00:01:07.590+00:00"
+    assert protocol.stamp(data % time.encode()) == time
+    before = protocol.now()
+    assert before <= protocol.stamp(b"1795824067491000") <= protocol.now()
 
 
 def test_close_reasons_can_be_told() -> None:

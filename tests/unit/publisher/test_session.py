@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -17,6 +18,7 @@ from chassis.tasks import first
 from publisher import session, window
 from publisher.asking import Stuck
 from publisher.lane import Lane
+from publisher.manner import Manner
 from publisher.meter import Meter
 from publisher.metrics import SinkMetrics
 from publisher.position import Position
@@ -26,7 +28,10 @@ from publisher.settings import Settings
 from publisher.window import LEAST_WINDOW
 from relay import keys
 from relay.allowance import Allowance
+from relay.conversation import Conversation
 from relay.entry import START
+from relay.feedfile import parse
+from relay.feedfile.secrets import Secrets
 from relay.feeds import Peer
 from tests.support.peers import DEADLINE
 
@@ -35,11 +40,12 @@ PEER = Peer("x", "s", "ws://example/somewhere")
 
 
 class Wire:
-    """Stands where the connection would: its peer reads at once, or not at all."""
+    """Stands where the connection would: its peer reads `most` messages at once, or none at all."""
 
-    def __init__(self, *, reading: bool) -> None:
+    def __init__(self, *, reading: bool = True, most: float = math.inf) -> None:
         self.on_pong: Callable[[bytes], None] | None = None
         self.reading = reading
+        self.most = most
         self.messages: list[bytes] = []
         self.unwritten = 0
         self.aborted = False
@@ -51,7 +57,7 @@ class Wire:
         self.arrived.set()
         if ping is not None:
             self.unread.append(ping)
-        if self.reading:
+        if self.reading and len(self.messages) <= self.most:
             self.read()
 
     def read(self) -> None:
@@ -75,7 +81,9 @@ class Wire:
 class Sending:
     """A session under way."""
 
-    def __init__(self, link: Link, lease: Lease, wire: Wire, stuck_timeout: float) -> None:
+    def __init__(
+        self, link: Link, lease: Lease, wire: Wire, stuck_timeout: float, manner: Manner | None
+    ) -> None:
         environ = {"PUBLISHER_URL": PEER.url, "PUBLISHER_STUCK_TIMEOUT": str(stuck_timeout)}
         self._settings = load(Settings, "publisher", environ)
         self._reader = Reader(link)
@@ -91,6 +99,7 @@ class Sending:
         )
         self.stop = asyncio.Event()
         self.wire = wire
+        self._manner = manner
         self.lane = asyncio.ensure_future(
             first(self._lane.run({PEER: self}, self.stop), self._reader.run())
         )
@@ -117,6 +126,7 @@ class Sending:
             metrics=metrics,
             settings=self._settings,
             log=log,
+            manner=self._manner,
         )
         try:
             self._ending.set_result(await self._session.run())
@@ -141,13 +151,22 @@ class Sending:
                 self.wire.arrived.clear()
                 await self.wire.arrived.wait()
 
+    async def asked(self) -> None:
+        """Wait until a ping asks for a confirmation."""
+        async with asyncio.timeout(DEADLINE):
+            while not self.wire.unread:
+                self.wire.arrived.clear()
+                await self.wire.arrived.wait()
+
     async def ending(self) -> str:
         async with asyncio.timeout(DEADLINE):
             return await self._ending
 
 
 class Begin(Protocol):
-    def __call__(self, wire: Wire, stuck_timeout: float = 60.0) -> Sending: ...
+    def __call__(
+        self, wire: Wire, stuck_timeout: float = 60.0, manner: Manner | None = None
+    ) -> Sending: ...
 
 
 @pytest.fixture
@@ -155,8 +174,8 @@ async def begin(link: Link, lease: Lease) -> AsyncIterator[Begin]:
     """Begin to send on a wire."""
     begun: list[Sending] = []
 
-    def begin(wire: Wire, stuck_timeout: float = 60.0) -> Sending:
-        begun.append(Sending(link, lease, wire, stuck_timeout))
+    def begin(wire: Wire, stuck_timeout: float = 60.0, manner: Manner | None = None) -> Sending:
+        begun.append(Sending(link, lease, wire, stuck_timeout, manner))
         return begun[-1]
 
     yield begin
@@ -250,3 +269,23 @@ async def test_waiting_ends_when_something_moves(
     sending.stop.set()
     assert await sending.ending() == "stopped"
     assert sending.position.confirmed == b"1-%d" % count
+
+
+async def test_what_few_at_a_time_confirm(link: Link, begin: Begin) -> None:
+    """An endpoint that closes after some messages would be sent the same ones for ever."""
+    text = '[feed.x]\nurl = "ws://x/"\n[feed.x.endpoint.s]\nurl = "ws://s/"\nmax_in_flight = 9'
+    (words,) = parse(text, "", Secrets({}))["x"].endpoints
+    await publish(link, range(1, 31))
+    run = [word for seq in range(31, 51) for word in (seq, b"x")]
+    await link.send("XADD", keys.ordered("x"), "1-50", "t", 1000, *run)
+    sending = begin(Wire(most=40), manner=Manner(words, Conversation(words)))
+    await sending.asked()
+    assert len(sending.wire.messages) > 40
+    assert sending.position.confirmed == b"1-30"
+    sending.wire.most = math.inf
+    sending.wire.read()
+    await sending.sent(50)
+    sending.stop.set()
+    await publish(link, [51])
+    assert await sending.ending() == "stopped"
+    assert sending.position.confirmed == b"1-50"

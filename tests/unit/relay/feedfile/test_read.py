@@ -191,6 +191,27 @@ def test_a_changed_secret_is_a_changed_feed() -> None:
     assert one["a"] == feeds(text, {"KEY": "1"})["a"]
 
 
+def test_whole_urls_from_the_environment() -> None:
+    """A service would have to be told the addresses of those whom it does not connect to."""
+    text = """
+        [feed.a]
+        url = "${FEED_URL}"
+        replies = [{ on = "${KEY}", send = "x" }]
+        [feed.a.endpoint.b]
+        url = "wss://h:${PORT}/"
+    """
+    environ = {"FEED_URL": "ws://f", "KEY": "k", "PORT": "1"}
+    read = reading(text)
+    assert list(load("feeds.toml", {}, read, feeds=False, endpoints=False)) == ["a"]
+    theirs = load("feeds.toml", {"PORT": "1"}, read, feeds=False)["a"].endpoints[0]
+    assert theirs.url.render(Values()) == "wss://h:1/"
+    assert load("feeds.toml", environ, read)["a"].url.render(Values()) == "ws://f"
+    with pytest.raises(FeedFileError, match="does not start with ws:// or wss://"):
+        load("feeds.toml", {**environ, "FEED_URL": "f"}, read)
+    with pytest.raises(FeedFileError, match="is not a URL"):
+        load("feeds.toml", {"PORT": "x"}, read, feeds=False)
+
+
 def test_what_credentials_say_need_not_be_set() -> None:
     """A token that is fetched before each connect would have to stand in the environment."""
     feed = feeds(

@@ -58,6 +58,8 @@ class Options:
     """The same as an operator would write it, by the settings' names; see `Settings.spelled`."""
     reader: Reader | None = None
     """Reads the frames of a feed that a file of feeds describes."""
+    words: str = ""
+    """What that says of its order, to be left in Redis; see `relay.feedfile.left`."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class Feed:
         `lines` were connected then.
         """
         self.name = name
+        self.words = options.words
+        """What a file of feeds says of its order; empty if none names it."""
         self.clock = FeedClock()
         self.lines = Lines(lines)
         self.timeout = (
@@ -405,6 +409,7 @@ class Feed:
             ],
             "open_gaps": len(gaps),
             "settings": self._options.settings,
+            "file": bool(self.words),
         }  # fmt: skip
 
 

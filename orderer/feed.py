@@ -201,6 +201,20 @@ class Feed:
         if one.reorder.fates.refused:
             self._refuse(one)
 
+    def elapse(self, seconds: float, entry: bytes) -> None:
+        """Let time go by behind an entry, the last that was read, though nobody listens.
+
+        For a feed that nobody will listen to any more; what it waits for cannot come. The state
+        that comes of it is committed, as what an operator decides is.
+        """
+        now = self.clock.elapse(seconds)
+        if self.latest is None:
+            return
+        batch = Batch(entry, self.latest.time, now)
+        for one in list(self.holding.values()):
+            one.finish(entry, batch)
+            self._note(one)
+
     @property
     def crowded(self) -> bool:
         """Whether all keys together hold more messages than may be held."""

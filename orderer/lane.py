@@ -150,6 +150,13 @@ class Lane:
         if feed.rejects.reasons:
             self._rejecting[feed.name] = feed
 
+    def elapse(self, seconds: float, gone: Callable[[Feed], bool]) -> None:
+        """Let time go by for the feeds that hold frames back and are `gone` for good."""
+        for feed in [feed for feed in self._holding.values() if gone(feed)]:
+            self._stir(feed)
+            feed.elapse(seconds, self.cursor)
+            self._note(feed)
+
     def allow(self, room: float) -> None:
         """Keep so many bytes of the input behind the checkpoint: what keeps more is settled."""
         self._room = room

@@ -20,6 +20,7 @@ from relay.feedfile import Feed as Words
 from relay.feedfile import left
 from relay.reading import ReadSize, counts, gather
 
+from .clock import LONGEST_STEP
 from .feed import Feed, Options
 from .lane import Entry, Lane
 from .metrics import FeedMetrics
@@ -81,6 +82,8 @@ class _Work:
         """Value of the lease then; under a later one, another may have written since."""
         self.behind = False
         """Whether more was waiting in the input when it was last read."""
+        self.speaking: dict[str, bool] = {}
+        """Whether any line of a feed was connected, and had spoken, when it was told of last."""
         self.told = self.seen = -math.inf
         """When it was last told of, and when Redis last had its numbering; monotonic clock."""
         self._log = log
@@ -110,6 +113,7 @@ class _Work:
     def _status(self, name: str, feed: Feed) -> dict[str, Any]:
         told = self.feed(name)
         lines = feed.lines.look() if not self.behind else feed.lines.names
+        self.speaking[name] = bool(lines)
         halted = self.lane.halted(feed)
         told.metrics.update(feed, lines, halted, self._lag() if self.behind else 0.0)
         useless = told.notices.look(
@@ -425,9 +429,16 @@ class Worker:
             for work in working.values():
                 self._allow(work)
                 if work.to_be_told(now):
-                    work.told = now
+                    passed, work.told = now - work.told, now
                     statuses[work.name] = work.status()
+                    if not work.behind and passed < math.inf:
+                        work.lane.elapse(min(passed, LONGEST_STEP), partial(self._gone, work))
             await self._link.attempt(lambda: self._store.tell(statuses))
+
+    def _gone(self, work: _Work, feed: Feed) -> bool:
+        """Tell whether nobody listens to a feed, nor will: the file names it no longer."""
+        removed = feed.name in self._left and feed.name not in self._file.words
+        return removed and not work.speaking.get(feed.name, True)
 
     async def _park(self, work: _Work) -> None:
         for name, rejects in work.lane.take_rejects():

@@ -14,7 +14,7 @@ from tests.support import streams
 from tests.support.processes import command
 from tests.support.servers import Server
 from tests.support.stack import Stack
-from tests.support.streams import write_raw
+from tests.support.streams import write_event, write_raw
 from tests.support.waiting import until
 
 GONE = """
@@ -96,6 +96,34 @@ def test_no_secret_is_left(redis: Server, start: Stack, write: Callable[..., Pat
     assert '"id":"data.seq"' in words
     assert "example" not in words
     assert "Authorization" not in words
+
+
+@one_server
+@pytest.mark.parametrize("running", [True, False])
+def test_what_it_waits_for_is_given_up(
+    redis: Server, start: Stack, write: Callable[..., Path], running: bool
+) -> None:
+    """What it holds would stay there for ever: time stands still when nobody is connected."""
+    orderer = start.orderer(FEEDS_FILE=write(GONE + "gap_timeout = 1.5", OTHER))
+    write_event(redis.client, "connected", feed="gone")
+    write_raw(redis.client, [line(1), line(3)], feed="gone")
+    write_event(redis.client, "disconnected", feed="gone")
+    until(lambda: out(redis) == [line(1)], "one is held")
+    until(lambda: redis.client.hget("order:{gone}", "waiting") == b"gone", "that is committed")
+    write(OTHER)
+    if running:
+        os.kill(orderer.pid, signal.SIGHUP)
+    else:
+        orderer.kill()
+        orderer = start.orderer(FEEDS_FILE=write(OTHER))
+    until(lambda: out(redis) == [line(1), line(3)], "what was held comes out")
+    until(lambda: streams.given_up(redis.client, "gone") == [2], "and the gap is in the ledger")
+    assert [gap.cause for gap in streams.gaps(redis.client, "gone")] == ["timeout"]
+    until(lambda: redis.client.xlen("raw:{gone}") == 0, "nothing is left in the input")
+    orderer.kill()
+    start.orderer(FEEDS_FILE=write(GONE, OTHER))
+    write_raw(redis.client, [line(2), line(4)], feed="gone")
+    until(lambda: out(redis) == [line(1), line(3), line(4)], "a restart finds it as it is")
 
 
 @one_server

@@ -13,7 +13,7 @@ SYSTEM = redis-server=redis-server promtool=prometheus \
 
 # Tests of what is pure.
 UNIT = tests/unit/orderer tests/unit/ingestor tests/unit/relay tests/contract/test_layout.py \
-	$(addprefix tests/unit/publisher/test_,entries.py meter.py retention.py trial.py window.py)
+	$(addprefix tests/unit/publisher/test_,entries.py leaving.py meter.py retention.py trial.py window.py)
 
 VENV = .venv/bin/python
 PIP = $(VENV) -m pip install -qq --disable-pip-version-check --require-hashes --requirement

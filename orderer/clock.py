@@ -4,7 +4,8 @@ It is what gaps are timed by, and it comes with the input: each entry says for h
 connection has been listened to, and a living line writes one every second at least. So time stands
 still while a missing frame cannot arrive (nobody is connected, reading is paused, Redis is away:
 nothing comes), whoever reads the input again sees the same time go by, and no host's clock has a
-say in it. Pure.
+say in it. The exception is a feed that is gone for good (`elapse`): what is missing cannot arrive,
+and would be waited for for ever. Pure.
 """
 
 from __future__ import annotations
@@ -36,4 +37,9 @@ class FeedClock:
         self._last[connection] = (self.now, max(before, listened))
         if len(self._last) > CONNECTIONS:
             del self._last[next(iter(self._last))]
+        return self.now
+
+    def elapse(self, seconds: float) -> float:
+        """Advance though nobody listens, nor ever will again; returns `now`."""
+        self.now += seconds
         return self.now

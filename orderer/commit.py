@@ -184,7 +184,12 @@ def steps(commit: Commit, target: Target, lease: str, now: int) -> Iterator[Step
             changes.append(Change(called[which], outputs, (), reached[which], after))
             reached[which] = after
         came = sum(change.after.serial - change.before.serial for change in changes)
-        before, mark = mark, mark._replace(serial=mark.serial + came, lines=commit.after.lines)
+        before, mark = (
+            mark,
+            mark._replace(
+                serial=mark.serial + came, lines=commit.after.lines, words=commit.after.words
+            ),
+        )
         if not births or at >= births[-1]:
             mark = mark._replace(seen=commit.after.seen)
         yield _step(changes, before, mark, target, lease, now)
@@ -332,6 +337,10 @@ def _saved_of_lane(lane: str, before: Mark, after: Mark) -> list[Any]:
         for feed, names in after.lines.items():
             if names != before.lines.get(feed, ()):
                 saved += (keys.of(lane, feed, keys.ORDER_LINES), " ".join(names))
+    if after.words is not before.words:
+        for feed, text in after.words.items():
+            if text != before.words.get(feed):
+                saved += (keys.of(lane, feed, keys.ORDER_WORDS), text)
     return saved
 
 

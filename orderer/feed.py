@@ -58,6 +58,8 @@ class Options:
     """The same as an operator would write it, by the settings' names; see `Settings.spelled`."""
     reader: Reader | None = None
     """Reads the frames of a feed that a file of feeds describes."""
+    words: str = ""
+    """What that says of its order, to be left in Redis; see `relay.feedfile.left`."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class Feed:
         `lines` were connected then.
         """
         self.name = name
+        self.words = options.words
+        """What a file of feeds says of its order; empty if none names it."""
         self.clock = FeedClock()
         self.lines = Lines(lines)
         self.timeout = (
@@ -196,6 +200,20 @@ class Feed:
                 del self.holding[one.key]
         if one.reorder.fates.refused:
             self._refuse(one)
+
+    def elapse(self, seconds: float, entry: bytes) -> None:
+        """Let time go by behind an entry, the last that was read, though nobody listens.
+
+        For a feed that nobody will listen to any more; what it waits for cannot come. The state
+        that comes of it is committed, as what an operator decides is.
+        """
+        now = self.clock.elapse(seconds)
+        if self.latest is None:
+            return
+        batch = Batch(entry, self.latest.time, now)
+        for one in list(self.holding.values()):
+            one.finish(entry, batch)
+            self._note(one)
 
     @property
     def crowded(self) -> bool:
@@ -405,6 +423,7 @@ class Feed:
             ],
             "open_gaps": len(gaps),
             "settings": self._options.settings,
+            "file": bool(self.words),
         }  # fmt: skip
 
 

@@ -42,6 +42,8 @@ class Mark(NamedTuple):
     """First half of the ids of what comes out."""
     floor: int = 1
     """The first epoch of a sequence that is new."""
+    words: Mapping[str, str] = MappingProxyType({})
+    """What a file of feeds says of the order of each feed that it names, as JSON."""
 
 
 class LaneState(NamedTuple):
@@ -165,6 +167,13 @@ class Lane:
         if feed.rejects.reasons:
             self._rejecting[feed.name] = feed
 
+    def elapse(self, seconds: float, gone: Callable[[Feed], bool]) -> None:
+        """Let time go by for the feeds that hold frames back and are `gone` for good."""
+        for feed in [feed for feed in self._holding.values() if gone(feed)]:
+            self._stir(feed)
+            feed.elapse(seconds, self.cursor)
+            self._note(feed)
+
     def allow(self, room: float) -> None:
         """Keep so many bytes of the input behind the checkpoint: what keeps more is settled."""
         self._room = room
@@ -189,7 +198,7 @@ class Lane:
         """
         before, settled = self.committed, self._checkpoint.entry
         stirred, self._stirred = self._stirred, {}
-        moves, lines = list[Move](), before.lines
+        moves, lines, words = list[Move](), before.lines, before.words
         if checkpoint:
             stirred = self._unsettled
             self._unsettled = {name: feed for name, feed in stirred.items() if feed.dated}
@@ -198,12 +207,15 @@ class Lane:
             self._note(feed)
             if (names := feed.lines.names) != lines.get(name, EMPTY):
                 lines = {**lines, name: names}
-        if not moves and not (checkpoint and (settled, self._seen) != (before.raw, before.seen)):
+            if feed.words != words.get(name, ""):
+                words = {**words, name: feed.words}
+        at = (settled, self._seen, words)
+        if not moves and not (checkpoint and at != (before.raw, before.seen, before.words)):
             return None
         serial = before.serial + sum(move.after.serial - move.before.serial for move in moves)
         waiting = sorted(self._holding)
         self.committed = before._replace(
-            raw=settled, seen=self._seen, serial=serial, waiting=waiting, lines=lines
+            raw=settled, seen=self._seen, serial=serial, waiting=waiting, lines=lines, words=words
         )
         return Commit(self.name, moves, before, self.committed)
 

@@ -4,8 +4,9 @@
 checkpoint, decide, publish, and give the lease back; the orderer at work sees that it has been
 superseded and goes on from the new checkpoint. So they are as exact as the orderer itself,
 and work when no orderer runs. They decide by the settings that the orderer at work, or the last
-one, has left with its status: with others they would read other ids, or give up what it would not.
-`forget` decides about no message; see `orderer.forget`.
+one, has left with its status, and by the words of a file of feeds that it has left with its last
+commit: with others they would read other ids, or give up what it would not. So they need no file,
+and work for a feed that is in it no longer. `forget` decides about no message; see `orderer.forget`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +28,7 @@ from chassis.redis import Link, checked
 from chassis.settings import SettingsError, load
 from relay import keys, lanes, standing
 from relay.entry import START, position
+from relay.feedfile import left
 from relay.reading import ReadSize
 
 from .feed import Feed
@@ -116,9 +119,10 @@ async def _run(options: argparse.Namespace, settings: Settings) -> int:
 async def _decide(
     verb: str, lane_name: str, name: str, key: str | None, link: Link, settings: Settings
 ) -> int:
-    left = orjson.loads(await link.send("HGET", keys.status(lane_name), name) or b"{}")
-    decided = agreed(name, left.get("settings", {}), settings, os.environ)
+    told = orjson.loads(await link.send("HGET", keys.status(lane_name), name) or b"{}")
     lease, store = Lease(link, lane_name, keys.ORDERER, instance_name(), SEIZED), Store(link)
+    words = await store.words(lane_name)
+    decided = agreed(name, told.get("settings", {}), words, settings, os.environ)
     await lease.seize()
     try:
         lane = await catch_up(store, lane_name, name, lease, decided)
@@ -166,29 +170,42 @@ def choose(verb: str, feed: Feed, key: str | None) -> list[Sequence]:
 
 
 def agreed(
-    feed: str, left: Mapping[str, str], ours: Settings, environ: Mapping[str, str]
-) -> Settings:
-    """Choose the settings that a verb decides by: those that the last orderer has `left`.
+    feed: str, told: Mapping[str, str], words: Mapping[str, str], ours: Settings,
+    environ: Mapping[str, str],
+) -> Settings:  # fmt: skip
+    """Choose the settings that a verb decides by: those that the last orderer has left.
 
+    It has `told` the ones, and left the `words` of a file for the feeds of the lane that have any.
     Raises Misuse if `environ` names others, or nobody has told any.
     """
-    if FILE in left or feed in ours.feeds.words:
-        if left and left != ours.options(feed).settings:
-            raise Misuse(f"{FILE} does not say of {feed} what the orderer goes by: name the same")
-        return ours
-    named = {name: value for name, value in ours.spelled.items() if environ.get(name, "").strip()}
-    if not left and not named:
+    spelled = ours.spelled
+    named = {name: value for name, value in spelled.items() if environ.get(name, "").strip()}
+    if not told and not named and feed not in {**ours.feeds.words, **words}:
         raise Misuse(
             "no orderer has told its settings yet; run the verb with those that it is to run with:"
-            f" {', '.join(ours.spelled)}"
+            f" {', '.join(spelled)}"
         )
-    differing = [name for name in named if named[name] != left.get(name, named[name])]
+    differing = [name for name in named if named[name] != told.get(name, named[name])]
     if differing:
         raise Misuse(
-            "; ".join(f"{name} is {named[name]} here, and {left[name]} there" for name in differing)
+            "; ".join(f"{name} is {named[name]} here, and {told[name]} there" for name in differing)
             + ": leave it out to decide as the orderer does"
         )
-    return load(Settings, "orderer", left) if left else ours
+    decided = ours
+    if told:
+        known = {name: value for name, value in told.items() if name in spelled}
+        decided = replace(load(Settings, "orderer", known), feeds=ours.feeds)
+    known_before = bool(told) or feed in words
+    ours_says = decided.options(feed).words if feed in ours.feeds.words else None
+    if known_before and ours_says not in (None, words.get(feed, "")):
+        raise Misuse(
+            f"{FILE} does not say of {feed} what the orderer goes by: leave it out to decide as the"
+            " orderer does"
+        )
+    # All feeds of the lane are read, each by its own words.
+    table = {name: left.read(name, text) for name, text in words.items()}
+    base = {} if known_before else ours.feeds.words
+    return replace(decided, feeds=replace(ours.feeds, words={**base, **table}))
 
 
 async def catch_up(

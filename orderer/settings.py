@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from hashlib import blake2b
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.settings import WithEnviron, WithRedis, either, integer, number, setting, text
-from relay.feedfile import ANY, CONNECTION, NEVER
+from relay.feedfile import ANY, CONNECTION, NEVER, left
 from relay.feedfile import Feed as Words
 from relay.feeds import FeedsFile, feeds_file
 from relay.frames.reader import Reader
@@ -45,12 +45,6 @@ def order(words: Words) -> Order:
     if words.step == ANY:
         return Order.SPARSE
     return Order.DENSE if words.first is None and words.step == 1 else Order.RANGES
-
-
-def digest(words: Words, bounds: Limits) -> str:
-    """Tell by a few letters what decides about a feed's order."""
-    decides = (words.reading, words.gap_timeout, bounds)
-    return blake2b(repr(decides).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -97,10 +91,18 @@ class Settings(WithRedis):
         if words is None:
             bounds = limits(self.capacity, self.first_id)
             return Options(bounds, self.id_field, self.gap_timeout, self.spelled)
-        capacity = words.capacity or self.capacity
-        bounds = limits(capacity, words.first_id, words)
-        told = {FILE: digest(words, bounds)}
-        return Options(bounds, words.id.text, words.gap_timeout, told, Reader(words.reading))
+        words = replace(words, capacity=words.capacity or self.capacity)
+        bounds = limits(words.capacity or 0, words.first_id, words)
+        return Options(
+            bounds, words.id.text, words.gap_timeout, self.spelled, Reader(words.reading),
+            left.write(words),
+        )  # fmt: skip
+
+    def also(self, feeds: Mapping[str, Words]) -> Settings:
+        """Go by the words of these feeds, too, unless the file names them."""
+        return replace(
+            self, feeds=replace(self.feeds, words={**feeds, **self.feeds.words})
+        )  # fmt: skip
 
     @property
     def spelled(self) -> dict[str, str]:

@@ -119,6 +119,7 @@ class Store:
             lines,
             self._begin(int(fields.get(keys.ORDER_GENERATION, 0))),
             int(fields[keys.ORDER_FLOOR]),
+            keys.words(lane, fields),
         )
         target.serials = {
             feed: sum(state.serial for state in states.values()) for feed, states in feeds.items()
@@ -143,6 +144,10 @@ class Store:
                 await self._link.send(*_CLEAN(keys=[keys.order(lane)], args=[field, fields[field]]))
                 del found[field]
         return {field.decode().partition(":")[2]: gone for field, gone in found.items()}
+
+    async def words(self, lane: str) -> dict[str, str]:
+        """Read what the last commit has left of the words of each feed of a lane, as JSON."""
+        return keys.words(lane, pairs(await self._link.send("HGETALL", keys.order(lane))))
 
     def _begin(self, former: int) -> int:
         """Name a generation above the `former` one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,8 +16,11 @@ from chassis.redis import Link, ResponseError, Unavailable
 from chassis.tasks import until
 from relay.allowance import Allowance
 from relay.entry import position
+from relay.feedfile import Feed as Words
+from relay.feedfile import left
 from relay.reading import ReadSize, counts, gather
 
+from .clock import LONGEST_STEP
 from .feed import Feed, Options
 from .lane import Entry, Lane
 from .metrics import FeedMetrics
@@ -79,6 +82,8 @@ class _Work:
         """Value of the lease then; under a later one, another may have written since."""
         self.behind = False
         """Whether more was waiting in the input when it was last read."""
+        self.speaking: dict[str, bool] = {}
+        """Whether any line of a feed was connected, and had spoken, when it was told of last."""
         self.told = self.seen = -math.inf
         """When it was last told of, and when Redis last had its numbering; monotonic clock."""
         self._log = log
@@ -108,6 +113,7 @@ class _Work:
     def _status(self, name: str, feed: Feed) -> dict[str, Any]:
         told = self.feed(name)
         lines = feed.lines.look() if not self.behind else feed.lines.names
+        self.speaking[name] = bool(lines)
         halted = self.lane.halted(feed)
         told.metrics.update(feed, lines, halted, self._lag() if self.behind else 0.0)
         useless = told.notices.look(
@@ -147,7 +153,11 @@ class Worker:
     def __init__(self, link: Link, store: Store, settings: Settings, log: Log) -> None:
         self._link = link
         self._store = store
+        self._file = settings.feeds
+        self._left: dict[str, Words] = {}
+        """The words of feeds that the file names no longer; what they have left goes by these."""
         self._settings = settings
+        """As they are now, with these words."""
         self._log = log
         self._allowance = Allowance(link, log)
         self._joining: list[_Work] = []
@@ -175,16 +185,20 @@ class Worker:
         What they hold is read again, by the new words. A feed that was removed keeps its words, for
         what it has left is to go out. A file with mistakes changes nothing.
         """
-        before = self._settings.feeds
+        before = self._file
         change = before.again(self._log)
         if change is None:
             return
-        kept = {name: before.words[name] for name in change.removed}
-        file = replace(change.file, words={**kept, **change.file.words})
-        self._settings = replace(self._settings, feeds=file)
+        self._file = change.file
+        self._go_by({name: before.words[name] for name in change.removed})
         for work in self._working.values():
             work.again = work.again or not work.lane.feeds.keys().isdisjoint(change.changed)
         self._wake()
+
+    def _go_by(self, words: Mapping[str, Words]) -> None:
+        """Go by words that feeds have left, unless the file names them."""
+        self._left |= words
+        self._settings = replace(self._settings, feeds=self._file).also(self._left)
 
     # From start to stop ---------------------------------------------------------------------
 
@@ -241,9 +255,10 @@ class Worker:
 
     async def _take_up(self, work: _Work) -> None:
         """Resume a lane from its checkpoint."""
-        fingerprints = self._settings.fingerprints
         work.fence = work.lease.value
         try:
+            await self._link.patiently(lambda: self._look_up_words(work.name))
+            fingerprints = self._settings.fingerprints
             state = await self._link.patiently(
                 lambda: self._store.load(work.name, work.lease.key, work.fence, fingerprints)
             )
@@ -270,6 +285,18 @@ class Worker:
             for name, states in state.feeds.items()
         }
         self._log.info("ordering", feed=work.name, raw=state.mark.raw.decode(), stands=stands)
+
+    async def _look_up_words(self, lane: str) -> None:
+        """Look up by which words feeds were ordered last that the file does not name.
+
+        Where there is no file, the other settings say what holds.
+        """
+        if self._file.name:
+            told = await self._store.words(lane)
+            gone = sorted(told.keys() - self._file.words.keys())
+            if new := [feed for feed in gone if feed not in self._left]:
+                self._log.info("not in the file, ordered by what they left", feeds=new)
+            self._go_by({feed: left.read(feed, told[feed]) for feed in gone})
 
     async def _let_go(self, ending: Sequence[_Work]) -> None:
         """Let lanes go that are to end here; maybe because Redis has lost them, which is told."""
@@ -406,9 +433,16 @@ class Worker:
             for work in working.values():
                 self._allow(work)
                 if work.to_be_told(now):
-                    work.told = now
+                    passed, work.told = now - work.told, now
                     statuses[work.name] = (work.fence, work.status())
+                    if not work.behind and passed < math.inf:
+                        work.lane.elapse(min(passed, LONGEST_STEP), partial(self._gone, work))
             await self._link.attempt(lambda: self._store.tell(statuses))
+
+    def _gone(self, work: _Work, feed: Feed) -> bool:
+        """Tell whether nobody listens to a feed, nor will: the file names it no longer."""
+        removed = feed.name in self._left and feed.name not in self._file.words
+        return removed and not work.speaking.get(feed.name, True)
 
     async def _park(self, work: _Work) -> None:
         for name, rejects in work.lane.take_rejects():

@@ -22,6 +22,9 @@ LAG = Gauge(
 )
 SENT = Gauge("publisher_last_sent_timestamp_seconds", "When something was last sent", LABELS)
 DATA_LOSS = Counter("publisher_data_loss", "Times that Redis had lost the numbering", LABELS)
+UNDELIVERED = Counter(
+    "publisher_undelivered", "Messages that endpoints had not got when they were let go"
+)
 RELAY = Histogram("publisher_relay_seconds", "Time from receiving a frame to sending it", LABELS)
 ROUND_TRIP = Histogram("publisher_confirm_seconds", "Time from sending to confirmation", LABELS)
 THOUSAND = Histogram("publisher_thousand_seconds", "Time taken to send 1000 messages", LABELS)

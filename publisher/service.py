@@ -18,6 +18,7 @@ from relay.allowance import Allowance
 from relay.feedfile import Endpoint
 from relay.feeds import Peer
 
+from .drain import Drain
 from .lane import Lane
 from .reader import Reader
 from .session import CONFIRM_EVERY, PACE
@@ -43,14 +44,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     reader = Reader(link)
     endpoints = dict(settings.endpoints)
     shares = share(link, reader, settings, supplied, endpoints)
+    drain = Drain(link, endpoints, settings.drain_timeout, log)
 
     def reload() -> None:
         """Read the file of feeds again; lanes of endpoints that have changed are begun anew."""
         nonlocal settings
         if change := settings.feeds.again(log):
             settings = replace(settings, feeds=change.file)
-            endpoints.clear()
-            endpoints.update(settings.endpoints)
+            drain.take_over(settings.endpoints, settings.feeds.words)
 
     def readiness() -> dict[str, Any]:
         return {
@@ -65,7 +66,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     if settings.feeds.name:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     async with ops.endpoint(settings.ops_host, settings.ops_port, readiness, log):
-        await first(shares.run(stop), reader.run())
+        await first(shares.run(stop), reader.run(), drain.run())
     await link.close()
 
 
@@ -108,9 +109,10 @@ def share(
                 lane = peer.feed  # that will be its lane, most likely
             if lane is not None:
                 found.setdefault(lane, []).append(peer)
+        # Sorted: one that is to leave stands elsewhere among them than it did, and is the same.
         return [
             Supply(lane, tuple(peers), tuple(map(endpoints.get, peers)))
-            for lane, peers in found.items()
+            for lane, peers in ((lane, sorted(each)) for lane, each in found.items())
         ]
 
     def pace() -> float:

@@ -56,6 +56,12 @@ class Settings(WithRedis):
         "20",
         "seconds without a sign that the endpoint reads, after which it is dropped",
     )
+    drain_timeout: float = setting(
+        "PUBLISHER_DRAIN_TIMEOUT",
+        number(0, 86400),
+        "60",
+        "seconds without a confirmation after which an endpoint gone from the file is let go",
+    )
 
     @property
     def endpoints(self) -> Mapping[Peer, Endpoint | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -121,6 +121,8 @@ def feeds_file(
 
     def parse(name: str, environ: Mapping[str, str]) -> FeedsFile:
         words = load(name, environ, feeds=feeds, endpoints=endpoints) if name else {}
+        if not endpoints:  # what is said of them is nothing that changes a feed here
+            words = {feed: replace(each, endpoints=()) for feed, each in words.items()}
         return FeedsFile(name, words, partial(parse, name, environ))
 
     return parse

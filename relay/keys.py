@@ -8,6 +8,8 @@ has its name; and else the feed's behind it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 FEEDS = "feeds"
 """Hash: feed → the lane that carries it; a set of feeds in earlier versions."""
 
@@ -151,6 +153,9 @@ ORDER_COMMIT = b"commit"
 # These are each feed's, or each key's; its name follows (see `within`).
 ORDER_LINES = b"lines"
 """The lines of a feed that were connected at `seen`, separated by spaces."""
+ORDER_WORDS = b"words"
+"""What a file of feeds says of a feed's order, as of the last commit (see `relay.feedfile.left`);
+empty, or left out, if none names it."""
 ORDER_FIRST = b"first"
 """First id of the epoch; empty while it is looked for."""
 ORDER_BEGUN = b"begun"
@@ -161,6 +166,16 @@ ORDER_FORGOTTEN = b"forgotten"
 # These, and `status`, an earlier version kept here, too: see `next`.
 ORDER_EPOCH = b"epoch"
 ORDER_NEXT = b"next"
+
+
+def words(lane: str, fields: Mapping[bytes, bytes]) -> dict[str, str]:
+    """List the `ORDER_WORDS` of all feeds of a lane that have any, from its hash `order`."""
+    found = {}
+    for name, value in fields.items():
+        field, _, feed = name.partition(b":")
+        if field == ORDER_WORDS and value:
+            found[feed.decode() or lane] = value.decode()
+    return found
 
 
 def of(lane: str, feed: str, field: bytes, key: str = "") -> bytes:

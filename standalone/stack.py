@@ -105,6 +105,10 @@ class Child:
             self._signal(signal.SIGKILL)
             await done
 
+    def hang_up(self) -> None:
+        """Send SIGHUP: services that have a file of feeds read it again."""
+        self._signal(signal.SIGHUP)
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -16,9 +16,10 @@ from chassis.tasks import until
 from chassis.version import version
 from relay.feeds import DEFAULT_FEED, peers
 
-from . import run
+from . import run, watch
 from .services import HOST, Wired, wire
 from .stack import ROOT, Child, Stack
+from .watch import Watched
 
 POLL = 0.25
 """Seconds between two looks at whether everything is alive."""
@@ -39,9 +40,10 @@ async def up(options: Options, environ: Mapping[str, str], stop: asyncio.Event) 
         environ = {"CHAT_LOG_FILE": str(options.home / "messages.json"), **environ}
     async with run.running(options.home, environ, stop, persist=options.persist) as here:
         wired = wire(environ, here.redis_url, usual_ports=True)
+        watched = Watched(environ)
         await run.start(here.stack, wired, stop)
         print(guide(wired, here, options), flush=True)
-        await keep(here.stack, stop)
+        await keep(here.stack, stop, watched)
         print("Stopping.", flush=True)
     return 0
 
@@ -73,6 +75,10 @@ def peers_of(wired: Sequence[Wired]) -> list[tuple[str, str, bool]]:
     environs = {service.name: service.environ for service in wired}
     port = environs["simulator"]["SIMULATOR_PORT"]
     found = []
+    if watch.named(environs["ingestor"]):
+        return [
+            ("feeds", f"{watch.named(environs['ingestor'])}, read again when it changes", False)
+        ]
     for label, service in (("reads", "ingestor"), ("writes to", "publisher")):
         # What is wrong with them the service itself says.
         with contextlib.suppress(ValueError):
@@ -83,13 +89,18 @@ def peers_of(wired: Sequence[Wired]) -> list[tuple[str, str, bool]]:
     return found
 
 
-async def keep(stack: Stack, stop: asyncio.Event) -> None:
-    """Start again, ever more patiently, what ends by itself; return when the user stops it."""
+async def keep(stack: Stack, stop: asyncio.Event, watched: Watched) -> None:
+    """Start again, ever more patiently, what ends by itself; return when the user stops it.
+
+    A changed file of feeds is taken over.
+    """
     patience: dict[Child, Backoff] = {child: Backoff(0.5, 30.0) for child in stack.children}
     due: dict[Child, float] = {}
     for backoff in patience.values():
         backoff.succeeded()
     while not stop.is_set():
+        if watched.changed():
+            print(watched.take_over(stack), flush=True)
         for child, backoff in patience.items():
             child.rotate()
             if child.ended and child not in due:

@@ -142,9 +142,9 @@ def released(entries: Iterable[Entry], order: Order) -> list[tuple[str, int]]:
 def arrivals(entries: Sequence[Entry], order: Order) -> list[tuple[str, int]]:
     """List what came last and has not gone out, as it came: id, and when; entries latest first."""
     # Of a feed that a file describes, the orderer alone knows where the ids are.
-    field = order.status.get("settings", {"ORDERER_ID_FIELD": "id"}).get("ORDERER_ID_FIELD")
-    if field is None:
+    if order.status.get("file"):
         return []
+    field = order.status.get("settings", {}).get("ORDERER_ID_FIELD", "id")
     found: list[tuple[str, int]] = []
     for entry, values in entries:
         if len(found) >= WINDOW:

@@ -123,6 +123,11 @@ def _resume(table: Any, feed: dict[str, Any], place: Place, secrets: Secrets) ->
     return Resume(**values)
 
 
+def read_words(table: dict[str, Any], place: Place, secrets: Secrets) -> dict[str, Any]:
+    """Read some words of a feed by themselves; what contradicts itself is not looked for."""
+    return _read_words(Feed, _FEED, table, place, _lookup(table, secrets))
+
+
 def _words(
     kind: type[Connection],
     known: dict[str, Any],

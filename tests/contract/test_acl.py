@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -320,6 +322,25 @@ def test_services_may_do_nothing_else(redis: Guarded, service: str) -> None:
         with pytest.raises(NoPermissionError):
             client.execute_command(*attempt.split())
     client.close()
+
+
+def test_a_removed_feed_may_be_drained(redis: Guarded, start: Stack, tmp_path: Path) -> None:
+    """In containers its endpoint would be held on to for ever."""
+    endpoint, file = start.endpoint(), tmp_path / "feeds.toml"
+    other = "[feed.other]\nurl = 'ws://f/'\n"
+    gone = f"[feed.gone]\nurl = 'ws://f/'\n[feed.gone.endpoint.shop]\nurl = '{endpoint.url}'\n"
+    file.write_text(other + gone)
+    publisher = start.service(
+        "publisher", FEEDS_FILE=file, REDIS_URL=redis.url_of("publisher"), PUBLISHER_DRAIN_TIMEOUT=1
+    )
+    streams.write_raw(redis.client, [], feed="gone")
+    redis.client.hset("order:{gone}", "seen", "9999999999999-0")
+    streams.write_run(redis.client, streams.frames([1]), feed="gone")
+    until(lambda: list(endpoint.messages) == streams.frames([1]), "it is sent")
+    file.write_text(other)
+    os.kill(publisher.pid, signal.SIGHUP)
+    publisher.wait_for("drained", feed="gone")
+    assert redis.refused() == []
 
 
 def test_a_script_may_not_do_more_than_its_user(redis: Guarded) -> None:

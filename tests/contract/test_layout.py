@@ -158,7 +158,7 @@ PURE = (
     "orderer/reorder", "orderer/feed.py", "orderer/lane.py", "orderer/clock.py", "orderer/lines.py",
     "orderer/checkpoint.py", "publisher/window.py", "publisher/retention.py",
     "publisher/contiguity.py", "publisher/entries.py", "publisher/confirmations.py",
-    "publisher/trial.py",
+    "publisher/trial.py", "publisher/leaving.py",
     "ingestor/backlog.py", "ingestor/listening.py", "viewer/picture.py", "relay",
 )  # fmt: skip
 """Values in, values out: these know no loop, no clock, no Redis and no socket."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from relay.feeds import DEFAULT_FEED, Peer, peers
+from chassis import logs
+from relay.feeds import DEFAULT_FEED, Peer, feeds_file, peers
 
 
 def parse(value: str) -> tuple[Peer, ...]:
@@ -90,3 +93,17 @@ def test_secrets_do_not_show() -> None:
     assert "secret" not in repr(peer)
     assert "secret" not in str(peer)
     assert "secret" in peer.url
+
+
+def test_what_changes_in_an_endpoint_concerns_who_sends_to_it(tmp_path: Path) -> None:
+    """A feed would be connected anew, and read anew, because an endpoint has another word."""
+    file, table = tmp_path / "feeds.toml", "[feed.x]\nurl = 'ws://f/'\n[feed.x.endpoint.out]\n"
+    log = logs.get("example")
+    file.write_text(table + "url = 'ws://a/'")
+    reading = feeds_file(feeds=True)(str(file), {})
+    sending = feeds_file(endpoints=True)(str(file), {})
+    file.write_text(table + "url = 'ws://b/'")
+    for before, changed in ((reading, []), (sending, ["x"])):
+        change = before.again(log)
+        assert change is not None
+        assert change.changed == changed

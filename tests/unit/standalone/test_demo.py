@@ -16,6 +16,7 @@ from standalone import up
 from standalone.progress import Bar, Lines, Snapshot
 from standalone.stack import Stack
 from standalone.summary import Delay
+from standalone.watch import Watched
 from tests.support.waiting import eventually
 
 
@@ -111,7 +112,7 @@ async def test_up_starts_again_what_died(
     async with Stack(tmp_path) as stack:
         environ = {"PATH": os.environ["PATH"]}
         child = await stack.start("fickle", [sys.executable, "-ISc", script], environ)
-        keeping = asyncio.ensure_future(up.keep(stack, stop))
+        keeping = asyncio.ensure_future(up.keep(stack, stop, Watched({})))
         first = child.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)

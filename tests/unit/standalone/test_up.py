@@ -43,6 +43,14 @@ def test_a_feed_of_ones_own_is_told(tmp_path: Path) -> None:
     assert "/report" in told(tmp_path, environ | {"PUBLISHER_URL": ""})
 
 
+def test_a_file_of_feeds_is_told(tmp_path: Path) -> None:
+    """A user would be shown the test feed's addresses, though the file is what is relayed."""
+    shown = told(tmp_path, {"FEEDS_FILE": "my/feeds.toml"})
+    assert "my/feeds.toml, read again when it changes\n" in shown
+    assert "/raw-messages" not in shown
+    assert "/report" not in shown
+
+
 def test_a_port_that_is_taken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user would open the usual address and see another program, or nothing."""
     with socket.socket() as taken:

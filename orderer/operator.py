@@ -6,7 +6,9 @@ superseded and goes on from the new checkpoint. So they are as exact as the orde
 and work when no orderer runs. They decide by the settings that the orderer at work, or the last
 one, has left with its status, and by the words of a file of feeds that it has left with its last
 commit: with others they would read other ids, or give up what it would not. So they need no file,
-and work for a feed that is in it no longer. `forget` decides about no message; see `orderer.forget`.
+and work for a feed that is in it no longer.
+
+`forget` decides about no message; see `orderer.forget`.
 """
 
 from __future__ import annotations

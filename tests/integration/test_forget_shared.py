@@ -178,7 +178,8 @@ class Neighbours:
         settings = {"FEEDS_FILE": self.file}
         self.ingestor = start.service("ingestor", INGESTOR_OWN_LANES=0, **settings)
         self.orderer = start.orderer(**settings)
-        self.publisher = start.service("publisher", **settings)
+        # What a feed has left is not waited for.
+        self.publisher = start.service("publisher", PUBLISHER_DRAIN_TIMEOUT=0, **settings)
         until(lambda: all(feed.connected for feed in self.feeds.values()), "all are connected")
 
     def write(self, names: str) -> None:

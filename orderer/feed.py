@@ -136,7 +136,7 @@ class Feed:
         """Get a sequence to do something with it; it may be new."""
         found = self.sequences.get(key)
         if found is None:
-            found = self._begin(key, State(epoch=self._epoch))
+            found = self._begin(key, State(epoch=self._epoch, written=False))
         self._stirred[key] = found
         return found
 

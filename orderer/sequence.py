@@ -37,6 +37,8 @@ class State(NamedTuple):
     """What the output holds of the epoch."""
     last: int | None = None
     """The id with which the output ends, where the order is not dense; `next` is a place then."""
+    written: bool = True
+    """Whether it stands in Redis; a new sequence does not."""
 
 
 _KINDS: dict[Order, type[Counted]] = {

@@ -258,15 +258,17 @@ class Feed:
     def _read(self, part: raw.Entry, batch: Batch, reader: Reader) -> List[Sequence]:
         """Take in the messages that are in frames, each in its sequence; count what is none."""
         items = reader.read_all(part.frames)
-        found: dict[str, list[int]] = {}
+        sequences, found = dict[str, Sequence](), dict[str, list[int]]()
         restarts: dict[str, list[int]] = {}
         for at, item in enumerate(items):
             if isinstance(item, Message):
-                if item.key not in self.sequences and len(self.sequences) >= MOST_KEYS:
-                    self._reject("key", part.line, item.data, batch)
-                    continue
-                found.setdefault(item.key, []).append(at)
-                self.sequence(item.key)
+                if item.key not in found:
+                    if item.key not in self.sequences and len(self.sequences) >= MOST_KEYS:
+                        self._reject("key", part.line, item.data, batch)
+                        continue
+                    found[item.key] = []
+                    sequences[item.key] = self.sequence(item.key)
+                found[item.key].append(at)
                 if item.restart and not self._chained:
                     restarts.setdefault(item.key, []).append(at)
                 continue
@@ -277,9 +279,10 @@ class Feed:
                 self.ignored[item.where] += 1
             else:
                 self._reject(item.reason, part.line, item.data, batch, item.where)
-        touched = []
-        for key in {**found, **restarts}:
-            one, places = self.sequence(key), found.get(key, [])
+        for key in restarts:
+            sequences[key] = self.sequence(key)
+        for key, one in sequences.items():
+            places = found.get(key, [])
             belong = one.places(part.id, len(items))
             if belong is not None:
                 places = sorted(set(places).intersection(belong))
@@ -293,8 +296,7 @@ class Feed:
                 places,
                 restarts.get(key, ()),
             )
-            touched.append(one)
-        return touched
+        return list(sequences.values())
 
     def _reject(
         self, reason: str, line: bytes, frame: bytes, batch: Batch, where: str = ""
@@ -326,7 +328,7 @@ class Feed:
             stirred = self._dated | stirred
         for key, one in stirred.items():
             outputs: Outputs = one.take()
-            if self._reader is not None and not self._reader.simple:
+            if self._reader is not None and self._reader.drops:
                 outputs = list(_sent(outputs))
             move = one.move(outputs, settled)
             if one.origin is not None:

@@ -17,6 +17,9 @@ from .reorder.memory import Memory
 from .reorder.timeout import FixedTimeout
 from .sequence import Sequence, State
 
+_encode_into = msgspec.msgpack.Encoder().encode_into
+_decode = msgspec.msgpack.Decoder().decode
+
 
 class Sequences:
     """All sequences of one feed."""
@@ -33,10 +36,6 @@ class Sequences:
         self._timeout = timeout
         self._reconnects = 0
         """How often a line was connected: for each at rest it is as if it had been told."""
-        self._encode = msgspec.msgpack.Encoder().encode_into
-        self._decode = msgspec.msgpack.Decoder().decode
-        self._laid = bytearray()
-        """The one that was laid down last."""
 
     def __len__(self) -> int:
         return len(self._all)
@@ -94,17 +93,19 @@ class Sequences:
         memory, reconnected = found
         state, heard = one.committed, self._reconnects - reconnected
         words = (state.epoch, state.next, state.first, state.serial, state.last, state.written)
+        # `encode` would give bytes with room behind them.
+        laid = bytearray()
         try:
-            self._encode((*words, heard, *memory), self._laid)
+            _encode_into((*words, heard, *memory), laid)
         except OverflowError:  # a feed may name any number as the one before
             return False
         self.duplicates += one.fates.duplicates
         self.late += one.fates.late
-        self._all[one.key] = bytes(self._laid)
+        self._all[one.key] = bytes(laid)
         return True
 
     def _take_up(self, key: str, laid: bytes) -> Sequence:
-        epoch, next, first, serial, last, written, heard, *memory = self._decode(laid)
+        epoch, next, first, serial, last, written, heard, *memory = _decode(laid)
         state = State(epoch, next, first, serial, last=last, written=written)
         return Sequence(
             self._feed, key, state, self._limits, self._timeout, Memory(*memory),

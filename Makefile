@@ -25,7 +25,7 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV) -m uv pip compile --quiet -
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-.PHONY: help demo up passwords unit test simulate test-compose check lint format dashboards pictures bench bench-chat bench-wisdom bench-feeds bench-fair bench-replicas bench-scrape bench-floods bench-changes bench-crowds bench-dashboards lock sbom system clean
+.PHONY: help demo up passwords unit test simulate test-compose check lint format dashboards pictures bench bench-chat bench-wisdom bench-feeds bench-keys bench-fair bench-replicas bench-scrape bench-floods bench-changes bench-crowds bench-dashboards lock sbom system clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
@@ -93,6 +93,9 @@ bench-replicas: .venv/dev ## Kill one of three replicas of each service under ma
 
 bench-scrape: .venv/dev ## Measure what a scrape of a thousand feeds' metrics costs (BENCH_ARGS=)
 	@$(VENV) -m tests.bench.scrape $(BENCH_ARGS)
+
+bench-keys: .venv/dev ## Measure what thousands of keys cost the orderer (BENCH_ARGS="CHECKOUT . --rounds 5")
+	@$(VENV) -m tests.bench.keys $(BENCH_ARGS)
 
 bench-floods: .venv/dev ## Fill Redis in every way, and measure what the neighbours notice (BENCH_ARGS=)
 	@$(VENV) -m tests.bench.floods $(BENCH_ARGS)

@@ -72,12 +72,10 @@ class Target:
     raw: str = field(init=False)
     keys: tuple[str, str, str] = field(init=False)
     """The input; and what else the script needs of the lane."""
-    standings: dict[str, bytes] = field(default_factory=dict)
-    """Where each sequence's output ends, by `named`, as it was written last."""
     rows: dict[str, Rows] = field(default_factory=dict)
     """What is known of each feed's ledger."""
-    sequences: dict[tuple[str, str], Names] = field(default_factory=dict)
-    """What is called after each sequence."""
+    feeds: dict[str, Names] = field(default_factory=dict)
+    """What is called after each feed."""
     serials: dict[str, int] = field(default_factory=dict)
     """How many messages came out of each feed, as it was written last."""
 
@@ -96,43 +94,37 @@ class Target:
             rows = self.rows[feed] = Rows()
         return rows
 
-    def names(self, feed: str, key: str) -> Names:
-        """Get what is called after a sequence."""
-        names = self.sequences.get((feed, key))
+    def names(self, feed: str) -> Names:
+        """Get what is called after a feed."""
+        names = self.feeds.get(feed)
         if names is None:
-            names = self.sequences[feed, key] = Names.of(self.lane, feed, key)
+            names = self.feeds[feed] = Names.of(self.lane, feed)
         return names
 
 
 class Names(NamedTuple):
-    """What is called after a sequence, made once."""
+    """What is called after a feed, made once; what is after a key of it is made when it is used."""
 
+    lane: str
     feed: str
-    key: str
-    named: str
-    """In `next`."""
-    within: str
-    """In `ordered`, before ids."""
-    first: bytes
-    begun: bytes
     serial: bytes
-    """In `order`; the last is its feed's."""
+    """In `order`."""
     keys: tuple[str, str]
-    """Its feed's ledger and fingerprints."""
+    """Its ledger and its fingerprints."""
 
     @classmethod
-    def of(cls, lane: str, feed: str, key: str) -> Names:
+    def of(cls, lane: str, feed: str) -> Names:
         """Make them."""
-        return cls(
-            feed,
-            key,
-            f"{feed}:{key}" if key else feed,
-            keys.within(lane, feed, key)[1:],
-            keys.of(lane, feed, keys.ORDER_FIRST, key),
-            keys.of(lane, feed, keys.ORDER_BEGUN, key),
-            keys.of(lane, feed, keys.ORDER_SERIAL),
-            (keys.gaps(lane, feed), keys.prints(lane, feed)),
-        )
+        serial = keys.of(lane, feed, keys.ORDER_SERIAL)
+        return cls(lane, feed, serial, (keys.gaps(lane, feed), keys.prints(lane, feed)))
+
+    def named(self, key: str) -> str:
+        """Name a sequence in `next`."""
+        return f"{self.feed}:{key}" if key else self.feed
+
+    def field(self, field: bytes, key: str) -> bytes:
+        """Name a sequence's field in `order`."""
+        return keys.of(self.lane, self.feed, field, key)
 
 
 class Step(NamedTuple):
@@ -140,8 +132,6 @@ class Step(NamedTuple):
 
     name: str
     command: Command
-    standings: dict[str, bytes]
-    """Where the sequences that it moves stand then."""
     serials: dict[str, int]
     """How many messages have come out of their feeds."""
     rows: list[tuple[str, gaps.Row]]
@@ -151,6 +141,7 @@ class Change(NamedTuple):
     """What one step has of one sequence."""
 
     names: Names
+    key: str
     outputs: Sequence[Output]
     amended: Sequence[Gap]
     before: State
@@ -169,7 +160,7 @@ def steps(commit: Commit, target: Target, lease: str, now: int) -> Iterator[Step
     only together with that.
     """
     moves = commit.moves
-    called = [target.names(move.feed, move.key) for move in moves]
+    called = [target.names(move.feed) for move in moves]
     reached = [move.before for move in moves]
     parts = list(_parts(moves)) or [{}]
     births = [
@@ -181,7 +172,9 @@ def steps(commit: Commit, target: Target, lease: str, now: int) -> Iterator[Step
         changes = []
         for which, outputs in part.items():
             after = _reached(reached[which], outputs)
-            changes.append(Change(called[which], outputs, (), reached[which], after))
+            changes.append(
+                Change(called[which], moves[which].key, outputs, (), reached[which], after)
+            )
             reached[which] = after
         came = sum(change.after.serial - change.before.serial for change in changes)
         before, mark = (
@@ -196,12 +189,14 @@ def steps(commit: Commit, target: Target, lease: str, now: int) -> Iterator[Step
     # What depends on the checkpoint comes with it.
     last = parts[-1]
     changes = [
-        Change(called[which], last.get(which, ()), move.amended, reached[which], move.after)
+        Change(
+            called[which], move.key, last.get(which, ()), move.amended, reached[which], move.after
+        )
         for which, move in enumerate(moves)
         if which in last
         or move.amended
         or (reached[which].origin, reached[which].next) != (move.after.origin, move.after.next)
-    ]
+    ]  # fmt: skip
     yield _step(changes, mark, commit.after, target, lease, now)
 
 
@@ -237,6 +232,7 @@ def _parts(moves: Sequence[Move]) -> Iterator[Part]:
 
 def _reached(state: State, part: Sequence[Output]) -> State:
     """Tell where a sequence's output ends after one part of a commit."""
+    state = state._replace(written=True)
     for item in part:
         if isinstance(item, Run):
             count = len(item.frames)
@@ -271,22 +267,17 @@ def _step(
     named = [target.lease_key, *target.keys]
     saved = _saved_of_lane(lane, before, after)
     moved: list[Any] = []
-    standings: dict[str, bytes] = {}
     serials: dict[str, int] = {}
     runs: list[Any] = []
     ledger: list[Any] = []
     rows: list[tuple[str, gaps.Row]] = []
     entries = 0
-    for names, outputs, amended, stood, stands in changes:
+    for names, key, outputs, amended, stood, stands in changes:
         at = feeds.setdefault(names.feed, len(feeds))
         if at == (len(named) - 4) // 2:
             named += names.keys
-        written = target.standings.get(names.named)
-        standings[names.named] = stand = standing.pack(
-            stands.epoch, stands.next, stands.serial, stands.last
-        )
-        moved += (names.named, written or b"", stand)
-        saved += _saved(names, None if written is None else stood, stands)
+        moved += (names.named(key), _stand(stood) if stood.written else b"", _stand(stands))
+        saved += _saved(names, key, stood, stands)
         own = serials.get(names.feed)
         if own is None:
             own = target.serials.get(names.feed, 0)
@@ -297,32 +288,37 @@ def _step(
                 entries += 1
                 serial += count
                 own += count
-                kept = prints.pack(names.key, item.epoch, item.first + count - 1, item.prints)
+                kept = prints.pack(key, item.epoch, item.first + count - 1, item.prints)
                 values = ordered.pack(
-                    names.within, item.first, item.frames, _times(item.batches), item.epoch, own
+                    keys.within(lane, names.feed, key)[1:],
+                    item.first,
+                    item.frames,
+                    _times(item.batches),
+                    item.epoch,
+                    own,
                 )
                 entry = ordered.entry_id(generation, serial)
                 own_id = ordered.entry_id(after.floor, serial)
                 runs += (at, entry, oldest, own_id, len(kept), *kept, len(values), *values)
             elif isinstance(item, Gap):
-                fresh.append(_row(names.key, item, now))
+                fresh.append(_row(key, item, now))
         serials[names.feed] = own
         if fresh or amended:
             known = target.known(names.feed)
-            fresh += (_row(names.key, gap, known.closed(names.key, gap, now)) for gap in amended)
+            fresh += (_row(key, gap, known.closed(key, gap, now)) for gap in amended)
             for row in fresh:
                 values = gaps.pack(row)
                 ledger += (at, known.entry(row), len(values), *values)
                 rows.append((names.feed, row))
     for feed in feeds:
         if feed != lane and serials[feed] != target.serials.get(feed):
-            saved += (target.names(feed, "").serial, serials[feed])
+            saved += (target.names(feed).serial, serials[feed])
     name = f"{lease}#{next(_SERIALS)}"
     arguments = [
         lease, target.incarnation, target.last, name, target.raw, after.raw, gaps.LENGTH,
         len(changes), *moved, len(saved), *saved, entries, *runs, len(rows), *ledger,
     ]  # fmt: skip
-    return Step(name, _COMMIT(keys=named, args=arguments), standings, serials, rows)
+    return Step(name, _COMMIT(keys=named, args=arguments), serials, rows)
 
 
 def _saved_of_lane(lane: str, before: Mark, after: Mark) -> list[Any]:
@@ -344,13 +340,17 @@ def _saved_of_lane(lane: str, before: Mark, after: Mark) -> list[Any]:
     return saved
 
 
-def _saved(names: Names, before: State | None, after: State) -> list[Any]:
+def _stand(state: State) -> bytes:
+    return standing.pack(state.epoch, state.next, state.serial, state.last)
+
+
+def _saved(names: Names, key: str, before: State, after: State) -> list[Any]:
     """List what changes of a sequence's fields in `order`: field, value, …."""
     saved: list[Any] = []
-    if before is None or _first(after) != _first(before):
-        saved += (names.first, _first(after))
-    if before is None or after.origin != before.origin:
-        saved += (names.begun, pack_origin(after.origin))
+    if not before.written or _first(after) != _first(before):
+        saved += (names.field(keys.ORDER_FIRST, key), _first(after))
+    if not before.written or after.origin != before.origin:
+        saved += (names.field(keys.ORDER_BEGUN, key), pack_origin(after.origin))
     return saved
 
 

@@ -22,6 +22,7 @@ from .reorder.limits import Limits, Order
 from .reorder.outputs import Batch, Output, Run
 from .reorder.timeout import FixedTimeout, LearnedTimeout
 from .sequence import Move, Sequence, State
+from .sequences import Sequences
 from .shapes import Shapes
 
 PARK_AT_ONCE = 100
@@ -31,7 +32,7 @@ SHOWN_GAPS = 20
 """Open gaps that the status names."""
 
 MOST_KEYS = 20_000
-"""Keys of a feed, of each of which 15 KB are remembered at most; a further one is rejected."""
+"""Keys of a feed, of each of which 4 KB are remembered at rest; a further one is rejected."""
 
 LOOK_EVERY = 0.02
 """Seconds of feed time between looks at what may be due in keys for which nothing comes."""
@@ -113,9 +114,9 @@ class Feed:
             if options.reader is None
             else options.reader.numbers
         )
-        self.sequences: dict[str, Sequence] = {}
+        self.sequences = Sequences(name, options.limits, self.timeout)
         for key, state in states.items():
-            self._begin(key, state)
+            self.sequences.resume(key, state)
         self._stirred: dict[str, Sequence] = {}
         """Sequences in which something happened since the last moves."""
         self.holding: dict[str, Sequence] = {}
@@ -123,7 +124,7 @@ class Feed:
         self.held = 0
         """Messages held back or on probation."""
         self._looked = 0.0
-        self._dated = {key: one for key, one in self.sequences.items() if one.origin}
+        self._dated = {key: one for key, one in self.sequences.awake.items() if one.origin}
         """Sequences of whose epoch older messages may be read again."""
 
     def decide(self, one: Sequence, *, reset: bool) -> bool:
@@ -140,13 +141,8 @@ class Feed:
         """Get a sequence to do something with it; it may be new."""
         found = self.sequences.get(key)
         if found is None:
-            found = self._begin(key, State(epoch=self._epoch))
+            found = self.sequences.begin(key, State(epoch=self._epoch, written=False))
         self._stirred[key] = found
-        return found
-
-    def _begin(self, key: str, state: State) -> Sequence:
-        found = Sequence(self.name, key, state, self._options.limits, self.timeout)
-        self.sequences[key] = found
         return found
 
     # Entries in -----------------------------------------------------------------------------
@@ -190,7 +186,7 @@ class Feed:
     def _note(self, one: Sequence) -> None:
         """Note how a sequence is after something was done with it."""
         self._stirred[one.key] = one
-        held = one.reorder.held
+        held = one.held_now
         if held != one.held:
             self.held += held - one.held
             one.held = held
@@ -198,7 +194,9 @@ class Feed:
                 self.holding[one.key] = one
             else:
                 del self.holding[one.key]
-        if one.reorder.fates.refused:
+                # One from which all was removed is as large as it was.
+                self.holding = self.holding or {}
+        if one.fates.refused:
             self._refuse(one)
 
     def elapse(self, seconds: float, entry: bytes) -> None:
@@ -243,11 +241,12 @@ class Feed:
         self.lines.heard(line, entry.connection, entry.event)
         if entry.event == keys.CONNECTED:
             alone = self.lines.alone(line)
-            for one in self.sequences.values():
+            self.sequences.reconnected()
+            for one in self.sequences.listed(every=self._options.limits.by_connection):
                 one.connected(entry.id, batch, alone=alone)
                 self._note(one)
         elif entry.event == keys.DISCONNECTED and not self.lines.names:
-            for one in self.sequences.values():
+            for one in self.sequences.listed():
                 one.disconnected(entry.id, batch)
                 self._note(one)
 
@@ -277,15 +276,17 @@ class Feed:
     def _read(self, part: raw.Entry, batch: Batch, reader: Reader) -> List[Sequence]:
         """Take in the messages that are in frames, each in its sequence; count what is none."""
         items = reader.read_all(part.frames)
-        found: dict[str, list[int]] = {}
+        sequences, found = dict[str, Sequence](), dict[str, list[int]]()
         restarts: dict[str, list[int]] = {}
         for at, item in enumerate(items):
             if isinstance(item, Message):
-                if item.key not in self.sequences and len(self.sequences) >= MOST_KEYS:
-                    self._reject("key", part.line, item.data, batch)
-                    continue
-                found.setdefault(item.key, []).append(at)
-                self.sequence(item.key)
+                if item.key not in found:
+                    if item.key not in self.sequences and len(self.sequences) >= MOST_KEYS:
+                        self._reject("key", part.line, item.data, batch)
+                        continue
+                    found[item.key] = []
+                    sequences[item.key] = self.sequence(item.key)
+                found[item.key].append(at)
                 if item.restart and not self._chained:
                     restarts.setdefault(item.key, []).append(at)
                 continue
@@ -296,9 +297,10 @@ class Feed:
                 self.ignored[item.where] += 1
             else:
                 self._reject(item.reason, part.line, item.data, batch, item.where)
-        touched = []
-        for key in {**found, **restarts}:
-            one, places = self.sequence(key), found.get(key, [])
+        for key in restarts:
+            sequences[key] = self.sequence(key)
+        for key, one in sequences.items():
+            places = found.get(key, [])
             belong = one.places(part.id, len(items))
             if belong is not None:
                 places = sorted(set(places).intersection(belong))
@@ -312,8 +314,7 @@ class Feed:
                 places,
                 restarts.get(key, ()),
             )
-            touched.append(one)
-        return touched
+        return list(sequences.values())
 
     def _reject(
         self, reason: str, line: bytes, frame: bytes, batch: Batch, where: str = ""
@@ -327,7 +328,7 @@ class Feed:
 
     def _refuse(self, one: Sequence) -> None:
         """Reject the outliers that nobody has confirmed."""
-        refused = one.reorder.fates.refused
+        refused = one.fates.refused
         for frame, batch in refused:
             self._reject("stray", b"", frame, batch)
         refused.clear()
@@ -337,14 +338,15 @@ class Feed:
     def moves(self, settled: bytes, *, checkpoint: bool) -> Iterator[Move]:
         """Sum up what came out since the last call; the input is settled up to `settled`.
 
-        With `checkpoint`, that an origin is settled is worth a move, too.
+        With `checkpoint`, that an origin is settled is worth a move, too; and what is at rest is
+        laid down.
         """
         stirred, self._stirred = self._stirred, {}
         if checkpoint and self._dated:
             stirred = self._dated | stirred
         for key, one in stirred.items():
-            outputs: Outputs = one.reorder.take()
-            if self._reader is not None and not self._reader.simple:
+            outputs: Outputs = one.take()
+            if self._reader is not None and self._reader.drops:
                 outputs = list(_sent(outputs))
             move = one.move(outputs, settled)
             if one.origin is not None:
@@ -354,6 +356,8 @@ class Feed:
             if move is not None:
                 self.committed += move.after.serial - move.before.serial
                 yield move
+        if checkpoint:
+            self.sequences.lay_down(replaying=self.latest is None or self.latest.replayed)
 
     # Looking in -----------------------------------------------------------------------------
 
@@ -377,12 +381,14 @@ class Feed:
     @property
     def duplicates(self) -> int:
         """Messages that came again."""
-        return sum(one.reorder.fates.duplicates for one in self.sequences.values())
+        awake = self.sequences.awake.values()
+        return self.sequences.duplicates + sum(one.fates.duplicates for one in awake)
 
     @property
     def late(self) -> int:
         """Messages that came when they had been given up."""
-        return sum(one.reorder.fates.late for one in self.sequences.values())
+        awake = self.sequences.awake.values()
+        return self.sequences.late + sum(one.fates.late for one in awake)
 
     @property
     def next(self) -> int | None:
@@ -411,7 +417,7 @@ class Feed:
             "shapes": self.shapes.told(),
             "shapes_rest": self.shapes.rest,
             "ignored": self.ignored.total(),
-            "keys": sum(map(bool, self.sequences)),
+            "keys": len(self.sequences) - ("" in self.sequences),
             "timeout": None if timeout.seconds == math.inf else timeout.seconds,
             "caught": timeout.caught,
             "gaps": [

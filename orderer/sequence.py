@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Sequence as List
 from typing import Any, NamedTuple
 
 from relay.entry import position
+from relay.prints import CODE, take
 
 from .reorder.chain import Chain
 from .reorder.counted import Counted
-from .reorder.fingerprints import Fingerprints
+from .reorder.fingerprints import Fingerprints, most
 from .reorder.limits import Limits, Order
-from .reorder.outputs import Batch, Epoch, Gap, Joined, Origin, Output, Place, Run
+from .reorder.memory import Memory
+from .reorder.outputs import Batch, Epoch, Fates, Gap, Joined, Origin, Output, Place, Run
 from .reorder.ranges import Ranges
 from .reorder.reorder import Reorder
 from .reorder.sparse import Sparse
@@ -37,6 +40,8 @@ class State(NamedTuple):
     """What the output holds of the epoch."""
     last: int | None = None
     """The id with which the output ends, where the order is not dense; `next` is a place then."""
+    written: bool = True
+    """Whether it stands in Redis; a new sequence does not."""
 
 
 _KINDS: dict[Order, type[Counted]] = {
@@ -73,23 +78,88 @@ class Move(NamedTuple):
     after: State
 
 
+_NONE = array(CODE)
+_NO_FATES = Fates()
+"""Of a sequence in whose order nothing is amiss. Nobody writes there."""
+
+
 class Sequence:
-    """One sequence: `hear`, `take_in` and `finish` what an entry has of it, then `move`."""
+    """One sequence: `hear`, `take_in` and `finish` what an entry has of it, then `take`, `move`.
+
+    As long as nothing but the next message comes, one that was at rest has no `reorder`.
+    """
+
+    __slots__ = (
+        "_limits", "_memory", "_next", "_reconnected", "_reorder", "_run", "_timeout",
+        "committed", "feed", "held", "key", "origin",
+    )  # fmt: skip
 
     def __init__(
-        self, feed: str, key: str, state: State, limits: Limits, timeout: FixedTimeout
-    ) -> None:
-        """Resume from `state`."""
+        self, feed: str, key: str, state: State, limits: Limits, timeout: FixedTimeout,
+        memory: Memory | None = None, *, reconnected: bool = False,
+    ) -> None:  # fmt: skip
+        """Resume from `state`; or, with the `memory` of one that was at rest, go on with that.
+
+        `reconnected` tells whether a line was connected since its last message.
+        """
         self.feed = feed
         self.key = key
         self.held = 0
         """Messages that it held when its feed looked last."""
-        self.reorder = _order(state, limits, timeout)
-        if state.next is None and limits.first_id is not None:
-            state = state._replace(first=limits.first_id)
         self.committed = state
         """Where the last move ends."""
         self.origin = state.origin
+        self._limits = limits
+        self._timeout = timeout
+        self._memory = memory
+        self._reconnected = reconnected
+        self._run: Run | None = None
+        self._next = state.next
+        """What has come since the last move, and the next id, while there is no `reorder`."""
+        self._reorder: Reorder | Counted | None = None
+        if memory is None:
+            self._reorder = _order(state, limits, timeout)
+            if state.next is None and limits.first_id is not None:
+                state = state._replace(first=limits.first_id)
+            # From now on the order remembers what came out.
+            self.committed = state._replace(gaps=(), published=None)
+
+    @property
+    def reorder(self) -> Reorder | Counted:
+        """Its order, made anew if it was at rest."""
+        if self._reorder is None:
+            self._reorder = _order(self.committed, self._limits, self._timeout)
+            assert self._memory is not None
+            self._reorder.recall(self._memory, self._run)
+            if self._reconnected:
+                self._reorder.reconnected(0.0, alone=False)
+            self._memory = self._run = None
+        return self._reorder
+
+    @property
+    def held_now(self) -> int:
+        """Messages held back or on probation."""
+        return 0 if self._reorder is None else self._reorder.held
+
+    @property
+    def fates(self) -> Fates:
+        """What became of the messages that did not come out, since it was at rest."""
+        return _NO_FATES if self._reorder is None else self._reorder.fates
+
+    def rest(self, *, replaying: bool) -> tuple[Memory, bool] | None:
+        """Tell what it goes on with, besides `committed`, if it is at rest after a move.
+
+        That is its memory, and whether a line was connected since its last message.
+        """
+        if self.held or self.origin is not None or self._run is not None:
+            return None
+        if self._reorder is None:
+            return (self._memory, self._reconnected) if self._memory is not None else None
+        now, then = self._reorder, self.committed
+        if (now.epoch, now.next) != (then.epoch, then.next):
+            return None
+        memory = now.rest(replaying=replaying)
+        return None if memory is None else (memory, now.just_reconnected)
 
     # Entries in -----------------------------------------------------------------------------
 
@@ -97,15 +167,17 @@ class Sequence:
         """Note that a line was connected, `alone` or not."""
         if not self._begun_before(entry):
             return
-        if self.reorder.limits.by_connection:
+        if self._limits.by_connection:
             self._restart(batch, 0)
+        elif self._reorder is None:
+            self._reconnected = True
         else:
-            self.reorder.reconnected(batch.now, alone=alone)
+            self._reorder.reconnected(batch.now, alone=alone)
 
     def disconnected(self, entry: bytes, batch: Batch) -> None:
         """Note that nobody listens any more."""
-        if self._begun_before(entry):
-            self.reorder.disconnected(batch.now)
+        if self._reorder is not None and self._begun_before(entry):
+            self._reorder.disconnected(batch.now)
 
     def _begun_before(self, entry: bytes) -> bool:
         """Tell whether the epoch had begun; what was said before means nothing to it."""
@@ -124,6 +196,8 @@ class Sequence:
         restarts: List[int],
     ) -> None:  # fmt: skip
         """Take in an entry's messages, which stand at `places`; at `restarts` it begins anew."""
+        if self._memory is not None and not restarts and self._goes_on(batch, ids, frames):
+            return
         begin = 0
         for at in restarts:
             end = bisect_left(places, at)
@@ -135,6 +209,22 @@ class Sequence:
                 self._restart(batch, at)
             begin = end
         self.reorder.take_in(batch, ids[begin:], frames[begin:], places[begin:])
+
+    def _goes_on(self, batch: Batch, ids: list[Any], frames: List[bytes]) -> bool:
+        """Take in an entry's messages if they just go on behind rest; tells whether they did."""
+        count, next = len(ids), self._next
+        if next is None or not count or ids[0] != next:
+            return False
+        if count > 1 and ids != list(range(next, next + count)):
+            return False
+        run = self._run
+        if run is None:
+            run = self._run = Run(self.committed.epoch, next, [], [], _NONE)
+        run.frames += frames
+        run.batches += [batch] * count
+        self._next = next + count
+        self._reconnected = False
+        return True
 
     def _restart(self, batch: Batch, at: int) -> None:
         """Begin a new numbering with what stands at a place, as the feed says; once only."""
@@ -155,20 +245,35 @@ class Sequence:
                 return False
             if entry == origin.last.entry:
                 self.reorder.began(batch.now)
-        self.reorder.expire(batch)
+        if self._reorder is not None:
+            self._reorder.expire(batch)
         return True
 
     # What comes out -------------------------------------------------------------------------
 
+    def take(self) -> List[Output]:
+        """Take what came out since the last call, in order."""
+        run, memory = self._run, self._memory
+        if run is None or memory is None:
+            return [] if self._reorder is None else self._reorder.take()
+        if memory.messages + len(run.frames) > most(self._limits.fingerprints):
+            # What is to be forgotten is for the order to say.
+            return self.reorder.take()
+        run.prints = take(run.frames)
+        memory.add(run.first, run.prints.tobytes())
+        self._run = None
+        return [run]
+
     def move(self, outputs: List[Output], settled: bytes) -> Move | None:
         """Sum up what came out since the last call; None: nothing has.
 
-        `outputs` is what `reorder.take()` gave, but for what is not sent on. The input is settled
+        `outputs` is what `take()` gave, but for what is not sent on. The input is settled
         up to the entry `settled`. The next move begins where this one ends.
         """
-        reorder, before = self.reorder, self.committed
-        fates = reorder.fates
-        amended, fates.amended = fates.amended, {}
+        order, before = self._reorder, self.committed
+        amended: dict[tuple[int, int], Gap] = {}
+        if order is not None:
+            amended, order.fates.amended = order.fates.amended, amended
         if amended:
             # What was given up just now is written with the late frames that it has already.
             outputs = [
@@ -185,10 +290,12 @@ class Sequence:
                 first = item.first
         if self.origin and position(settled) >= position(self.origin.last.entry):
             self.origin = None
-        same = (self.origin, reorder.next) == (before.origin, before.next)
+        if order is None:
+            epoch, next, last = before.epoch, self._next, before.last
+        else:
+            epoch, next, last = order.epoch, order.next, order.last
+        same = (self.origin, next) == (before.origin, before.next)
         if same and not outputs and not amended:
             return None
-        self.committed = State(
-            reorder.epoch, reorder.next, first, serial, self.origin, last=reorder.last
-        )
+        self.committed = State(epoch, next, first, serial, self.origin, last=last)
         return Move(self.feed, self.key, outputs, list(amended.values()), before, self.committed)

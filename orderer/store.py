@@ -99,9 +99,7 @@ class Store:
         target = Target(lane, lease_key, fields[keys.ORDER_INCARNATION], last, fingerprints)
         found: dict[str, dict[str, bytes]] = {}
         for name, stand in stands.items():
-            named = name.decode()
-            feed, _, key = named.partition(":")
-            target.standings[named] = stand
+            feed, _, key = name.decode().partition(":")
             found.setdefault(feed, {})[key] = stand
         feeds = {
             feed: await self._feed(target, feed, each, fields, fingerprints)
@@ -313,7 +311,6 @@ class Store:
                     continue
                 target, step = self._targets[lane], calls[lane]
                 target.last = step.name
-                target.standings.update(step.standings)
                 target.serials.update(step.serials)
                 if step.rows:
                     await self._remember(target, step.rows, reply[1:])

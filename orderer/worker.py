@@ -25,7 +25,7 @@ from .feed import Feed, Options
 from .lane import Entry, Lane
 from .metrics import FeedMetrics
 from .notices import Notices, keyed
-from .reorder.outputs import Epoch, Gap
+from .reorder.outputs import Epoch, Gap, Output
 from .sequence import Move
 from .settings import CAPACITY_BYTES, Settings
 from .store import READ_MESSAGES, Store, Superseded, Verdict
@@ -379,9 +379,12 @@ class Worker:
             work = self._working[name]
             if verdict is Verdict.DONE:
                 work.seen = began
+                outputs: dict[str, list[Output]] = {}
                 for move in commits[name].moves:
-                    work.feed(move.feed).metrics.observe(move.outputs, took)
+                    outputs.setdefault(move.feed, []).extend(move.outputs)
                     self._tell(move, work)
+                for feed, all_of_it in outputs.items():
+                    work.feed(feed).metrics.observe(all_of_it, took)
             else:
                 self._refused(work, verdict)
 

@@ -22,6 +22,9 @@ from . import keys
 CODE = "I"
 """Type of a fingerprint in an array: 32 bits without a sign."""
 
+BYTES = array(CODE).itemsize
+"""Of a fingerprint."""
+
 
 def fingerprint(message: bytes) -> int:
     """Take a message's fingerprint."""

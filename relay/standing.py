@@ -26,6 +26,8 @@ class Standing(NamedTuple):
 
 def pack(epoch: int, next: int | None, serial: int, last: int | None = None) -> bytes:
     """Lay it out."""
+    if next is not None and last is None:
+        return b"%d:%d:%d" % (epoch, next, serial)
     ends = "" if next is None else f"{next}"
     beside = "" if last is None else f":{last}"
     return f"{epoch}:{ends}:{serial}{beside}".encode()

@@ -37,6 +37,15 @@ What is held or on probation has one bound in frames and one in bytes. Over it, 
 is refused, then the oldest repeat is settled, then the oldest gap is given up; so, too, when the
 input that a pinned batch keeps from being trimmed is larger than that.
 
+At rest
+=======
+
+An order that holds nothing, has nothing on probation and looks for nothing is a function of little:
+where its output ends, the fingerprints of what came out, the gaps given up, and whether a line was
+connected since the last frame. `Memory` (memory.py) is that. All else is either relative to frames
+that are held, or a feed time that no later one is below. So an order at rest may be given up and
+made again (`rest`, `recall`), and decides as if nothing had been.
+
 Reading again
 =============
 

@@ -83,6 +83,18 @@ class Buffer:
         self.next = first + count
         return True
 
+    def recall(self, published: Fingerprints, run: Run | None) -> None:
+        """Remember what came out before it was at rest; since then `run` has come, if any."""
+        self._published = published
+        if run is not None:
+            self.run = run
+            self.next = run.first + len(run.frames)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is held, and all that came out was taken."""
+        return not (self.held or self.run.frames or self._out)
+
     def release(self, frame: bytes, batch: Batch) -> None:
         """Take in the frame that `next` waits for, and release what follows it."""
         self.run.frames.append(frame)

@@ -25,6 +25,12 @@ class Chain(Counted):
         """The `lowest`, if it is known."""
         self._count = 0
 
+    def _given_up(self) -> Iterable[tuple[int, Gap]]:
+        return self._late_of.items()
+
+    def _recall(self, gaps: list[tuple[int, Gap]]) -> None:
+        self._late_of = dict(gaps)
+
     def _take(self, new: Waiting) -> None:
         begins = new.link is None or new.link < 0
         follows = self.last is not None and new.link == self.last

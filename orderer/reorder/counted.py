@@ -17,6 +17,7 @@ from relay.prints import CODE, fingerprint
 from .fingerprints import Fingerprints
 from .gaps import Open
 from .limits import JOIN_SECONDS, MIN_SEQUENTIAL, Limits
+from .memory import Memory, gaps_of, rows
 from .outputs import Batch, Cause, Epoch, Fates, Gap, Origin, Output, Place, Run
 from .timeout import FixedTimeout
 
@@ -76,6 +77,13 @@ class Counted:
 
     def _begin(self, given_up: Iterable[Gap]) -> None:
         """Begin an epoch with nothing held; late messages of gaps `given_up` are recognised."""
+
+    def _given_up(self) -> Iterable[tuple[int, Gap]]:
+        """List the gaps whose late messages are recognised, each with the id that leads to it."""
+        return ()
+
+    def _recall(self, gaps: list[tuple[int, Gap]]) -> None:
+        """Recognise late messages of gaps, as they were listed."""
 
     def _take(self, new: Waiting) -> None:
         """Take in a message that has not come before, as far as is known: release, hold, …."""
@@ -268,6 +276,25 @@ class Counted:
 
     def _known(self, print: int) -> bool:
         return print in self._prints or print in self._before
+
+    # At rest --------------------------------------------------------------------------------
+
+    def rest(self, *, replaying: bool) -> Memory | None:
+        """Tell what it remembers, if it is at rest; what is read again, only while that lasts."""
+        busy = self.held or self._since is not None or self._run.frames or self._out
+        if busy or self.fates.amended or (replaying and self._before):
+            return None
+        return Memory([0, self._prints.tobytes()], rows(self._given_up()))
+
+    def recall(self, memory: Memory, run: Run | None = None) -> None:
+        """Remember what it did at rest, where it stood as it does now."""
+        self._prints = array(CODE, memory.prints[1])
+        self._recall(gaps_of(self.epoch, memory.gaps))
+
+    @property
+    def just_reconnected(self) -> bool:
+        """Nothing: a line that was connected makes no difference."""
+        return False
 
     # What comes out -------------------------------------------------------------------------
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 from relay.prints import CODE
+
+
+def most(least: int) -> int:
+    """Tell how many frames are remembered at most where `least` are at least."""
+    return 5 * least // 4
 
 
 class Fingerprints:
@@ -16,7 +24,7 @@ class Fingerprints:
     def __init__(self, least: int) -> None:
         """Remember `least` frames, and up to a quarter more."""
         self._least = least
-        self._most = 5 * least // 4
+        self._most = most(least)
         self._prints = array(CODE)
         self._firsts = array("q")
         """First id of each stretch of consecutive ids."""
@@ -26,18 +34,35 @@ class Fingerprints:
         self._following = -1
         """The id that goes on in the last stretch."""
 
+    @classmethod
+    def of(cls, least: int, listed: Sequence[Any]) -> Fingerprints:
+        """Take up what was `listed`."""
+        made = cls(least)
+        for first, prints in zip(listed[::2], listed[1::2], strict=True):
+            made.extend(first, array(CODE, prints))
+        return made
+
     def __len__(self) -> int:
         return len(self._prints)
 
     def bound(self, least: int) -> None:
         """Remember so many from now on."""
-        self._least, self._most = least, 5 * least // 4
+        self._least, self._most = least, most(least)
         if len(self._prints) > self._most:
             self._drop(len(self._prints) - least)
 
     def latest(self, count: int | None = None) -> array[int]:
         """List the latest ones, or all."""
         return self._prints[-count:] if count else self._prints[:]
+
+    def listed(self) -> list[Any]:
+        """List all: the first id of a stretch, its fingerprints, the next, …."""
+        places = [*(start - self._dropped for start in self._starts), len(self._prints)]
+        return [
+            item
+            for first, (start, end) in zip(self._firsts, pairwise(places), strict=True)
+            for item in (first, self._prints[start:end].tobytes())
+        ]
 
     def extend(self, first: int, fresh: array[int]) -> None:
         """Add the fingerprints of consecutive ids from `first` on, which is above all so far."""

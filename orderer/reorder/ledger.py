@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from .limits import REMEMBERED_GAPS
@@ -26,6 +26,9 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self._gaps)
+
+    def __iter__(self) -> Iterator[Gap]:
+        return iter(self._gaps)
 
     def append(self, gap: Gap) -> None:
         """Add a gap above all others; far too many, the lowest are forgotten."""

@@ -11,8 +11,9 @@ from .buffer import Buffer
 from .fingerprints import Fingerprints
 from .ledger import Ledger
 from .limits import MIN_SEQUENTIAL_SILENT, Limits
+from .memory import Memory, gaps_of, rows
 from .outliers import Outliers
-from .outputs import END, Batch, Cause, Fates, Place, Rest
+from .outputs import END, Batch, Cause, Fates, Place, Rest, Run
 from .probation import Waiting
 from .repeats import Repeats
 from .timeout import FixedTimeout
@@ -118,6 +119,26 @@ class Numbering:
         """Note that a line was connected: the feed may well number anew, too."""
         self._settle_repeated()
         self._repeats.reconnected(self.buffer.taken)
+
+    # At rest --------------------------------------------------------------------------------
+
+    def rest(self) -> Memory | None:
+        """Tell what it remembers, if it is at rest."""
+        if self.doubtful or not self.buffer.at_rest:
+            return None
+        gaps = rows((gap.first, gap) for gap in self._ledger)
+        return Memory(self.buffer.published.listed(), gaps)
+
+    def recall(self, memory: Memory, run: Run | None) -> None:
+        """Remember what it did at rest; since then `run` has come out."""
+        remembered = [gap for _, gap in gaps_of(self.epoch, memory.gaps)]
+        self._ledger = Ledger(remembered, self._limits.remembered_gaps)
+        self.buffer.recall(Fingerprints.of(self._limits.fingerprints, memory.prints), run)
+
+    @property
+    def just_reconnected(self) -> bool:
+        """Whether a line was connected, and no ordinary frame has come since."""
+        return self._repeats.just_reconnected(self.buffer.taken)
 
     # Looking in -----------------------------------------------------------------------------
 

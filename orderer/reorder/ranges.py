@@ -28,6 +28,12 @@ class Ranges(Counted):
         if self.last is None and self.limits.first_id is not None:
             self.last = self.limits.first_id - self.limits.step
 
+    def _given_up(self) -> Iterable[tuple[int, Gap]]:
+        return ((gap.first, gap) for gap in self._ledger)
+
+    def _recall(self, gaps: list[tuple[int, Gap]]) -> None:
+        self._ledger = Ledger([gap for _, gap in gaps], self.limits.remembered_gaps)
+
     def _first(self, one: Waiting) -> int:
         if one.link is None:
             return one.id - self.limits.step + 1

@@ -12,6 +12,7 @@ from .gaps import Open
 from .joining import Joining
 from .ledger import Ledger
 from .limits import Limits
+from .memory import Memory
 from .numbering import Numbering
 from .outputs import (
     Batch,
@@ -23,6 +24,7 @@ from .outputs import (
     Origin,
     Output,
     Place,
+    Run,
 )
 from .timeout import FixedTimeout
 
@@ -145,6 +147,27 @@ class Reorder:
             phase = self._found_first(phase, now)
         phase.settle_repeats()
         self._restart(phase, at, now)
+
+    # At rest --------------------------------------------------------------------------------
+
+    def rest(self, *, replaying: bool) -> Memory | None:
+        """Tell what it remembers, if it is at rest."""
+        phase = self._phase
+        if self._out or self.fates.refused or self.fates.amended:
+            return None
+        if isinstance(phase, Joining):
+            return None if phase.since is not None else Memory([], [])
+        return phase.rest()
+
+    def recall(self, memory: Memory, run: Run | None = None) -> None:
+        """Remember what it did at rest, where it stood as now; since then `run` has come out."""
+        if isinstance(self._phase, Numbering):
+            self._phase.recall(memory, run)
+
+    @property
+    def just_reconnected(self) -> bool:
+        """Whether a line was connected, and no ordinary frame has come since."""
+        return isinstance(self._phase, Numbering) and self._phase.just_reconnected
 
     # Looking in, results out ----------------------------------------------------------------
 

@@ -58,6 +58,10 @@ class Repeats(Probation):
         self._interruptions += 1
         self._reconnected_at = None
 
+    def just_reconnected(self, taken: int) -> bool:
+        """Tell whether there was a reconnect, and no ordinary frame since."""
+        return self._reconnected_at == taken + self._interruptions
+
     def add(self, seq: int, frame: bytes, batch: Batch, at: int, taken: int) -> None:
         """Put a repeat on probation; `taken` counts the ordinary frames so far."""
         came = taken + self._interruptions
@@ -96,7 +100,7 @@ class Repeats(Probation):
         """
         if not self or not self.silent(now):
             return
-        reconnected = taken + self._interruptions == self._reconnected_at
+        reconnected = self.just_reconnected(taken)
         for seq in self:
             if seq - 1 not in self:
                 row = self.row(seq, MAX_REPEATS)

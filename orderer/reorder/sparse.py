@@ -69,6 +69,8 @@ class Sparse(Counted):
         for one in released:
             self._prints_held.discard((one.id, one.print))
             self._release(self._let_go(one))
+        if not self._held:
+            self._came.clear()
         self._edge = 0.0
 
     @property

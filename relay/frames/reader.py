@@ -121,6 +121,8 @@ class Reader:
         """Whether a frame may have words of its own around its messages."""
         self.simple = not (words.key or words.link or patterns or words.decompress or cut)
         """Whether each frame is a message and only its id is asked for; `numbers` will do then."""
+        self.drops = bool(words.drop)
+        """Whether a message may take its place without being sent on."""
         self._only = Shape([words.id])
 
     # All frames of a simple feed at once ------------------------------------------------------

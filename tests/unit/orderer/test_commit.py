@@ -25,7 +25,7 @@ from orderer.reorder.outputs import (
     Run,
 )
 from orderer.sequence import Move, State
-from relay import gaps, keys, prints
+from relay import gaps, keys, prints, standing
 
 BATCH = Batch(b"5-0", 1_700_000_000_000_000, 0.0)
 LEASE = "7:me"
@@ -69,9 +69,16 @@ def commit(
     return Commit("f", [Move("f", "", outputs, amended, before, after)], first, last)
 
 
+def standing_of(state: State) -> bytes:
+    if not state.written:
+        return b""
+    return standing.pack(state.epoch, state.next, state.serial, state.last)
+
+
 def made(commit: Commit) -> list[dict[Any, Any]]:
     """Cut a commit and read the calls' arguments as `commit.lua` describes them."""
     found = []
+    stands = {move.feed: standing_of(move.before) for move in commit.moves}
     target = Target(commit.lane, "lease:{f}:orderer", b"inc", "7:me#0", 1000)
     for step in steps(commit, target, LEASE, 99):
         name, _, count, *rest = step.command
@@ -82,9 +89,9 @@ def made(commit: Commit) -> list[dict[Any, Any]]:
         call: dict[Any, Any] = {"raw": next(words), "rows": step.rows, "runs": [], "moved": {}}
         assert next(words) == gaps.LENGTH
         for _ in range(next(words)):
-            feed, stood, stands = next(words), next(words), next(words)
-            assert stood == target.standings.get(feed, b"")
-            call["moved"][feed] = stands
+            feed, stood, stand = next(words), next(words), next(words)
+            assert stood == stands[feed]
+            call["moved"][feed] = stands[feed] = stand
         feeds = [name.removeprefix("gaps:{f}:") for name in names[4::2]]
         feeds = [feed if feed in call["moved"] else "f" for feed in feeds]
         assert names[4::2] == [keys.gaps("f", feed) for feed in feeds]
@@ -100,7 +107,6 @@ def made(commit: Commit) -> list[dict[Any, Any]]:
         assert next(words) == len(step.rows)
         found.append(call)
         target.last = step.name
-        target.standings.update(step.standings)
     return found
 
 
@@ -138,7 +144,8 @@ def test_what_begins_a_numbering_counts_as_seen_with_it() -> None:
 def test_an_origin_stands_until_it_is_settled() -> None:
     """After a crash between two steps, old frames would be published in the new epoch."""
     origin = Origin(Place(b"8-0", 3))
-    found = made(commit([run(1, 9000)], State(2, 1, 1, origin=origin), State(2, 9001, 1)))
+    new = State(2, 1, 1, origin=origin, written=False)
+    found = made(commit([run(1, 9000)], new, State(2, 9001, 1)))
     assert len(found) == 3
     assert [step.get(keys.ORDER_BEGUN) for step in found] == ["8-0/3", None, ""]
 

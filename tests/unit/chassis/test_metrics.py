@@ -97,6 +97,7 @@ def test_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A feed that was taken out would be shown for ever, or its last count by nobody be seen."""
     now = 1000.0
     monkeypatch.setattr(clock, "monotonic", lambda: now)
+    monkeypatch.setattr(Series, "_retired", {})
     registry = CollectorRegistry()
     seen = Counter("seen", "Seen", ["feed", "fate"], registry)
     size = Histogram("size", "A size", ["feed"], SIZES, registry)

@@ -20,6 +20,7 @@ import orjson
 import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from tests.support.servers import Server, binary
 from tests.support.stack import Stack
@@ -44,15 +45,19 @@ class Saying(Peers):
         super().__init__(feeds, rate)
         self.killed = float("inf")
         self.latest: list[list[bytes]] = [[] for _ in range(feeds)]
+        self.connected: dict[int, ServerConnection] = {}
         self.after: dict[int, float] = {}
         """Of each feed, the longest delay of a message that was sent after the kill."""
 
     async def _feed(self, connection: ServerConnection, feed: int) -> None:
-        for message in self.latest[feed]:
-            await connection.send(message, text=True)
+        self.connected[feed] = connection
         latest, pause = self.latest[feed], self._pause
+        for message in list(latest):
+            await connection.send(message, text=True)
         while True:
             await asyncio.sleep(pause)
+            if self.connected[feed] is not connection or connection.state is not State.OPEN:
+                return  # the next message is for whoever is connected then
             number = self._next[feed]
             self._next[feed] += 1
             latest.append(b'{"id":%d,"at":%.6f}' % (number, time.monotonic()))

@@ -66,7 +66,7 @@ def test_a_line_that_was_frozen_goes_on(redis: Server, start: Stack) -> None:
     orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=1)
     orderer.wait_ready()  # time that goes by before it reads counts
     until(lambda: feed.connected, "connected")
-    feed.send(frame(1), frame(3))
+    feed.send(frame(3), frame(1))
     until(lambda: streams.ordered_ids(redis.client) == [1], "2 is awaited")
     ingestor.freeze()
     until(lambda: orderer.metric("orderer_lines_connected") == 0, "the line is no longer shown")
@@ -131,7 +131,7 @@ def test_a_frozen_ingestor_has_not_listened(redis: Server, start: Stack) -> None
     orderer = start.orderer(ORDERER_FIRST_ID=1, ORDERER_GAP_TIMEOUT=2.5)
     orderer.wait_ready()  # time that goes by before it reads counts
     until(lambda: feed.connected, "connected")
-    feed.send(frame(1), frame(3))
+    feed.send(frame(3), frame(1))
     until(lambda: streams.ordered_ids(redis.client) == [1], "2 is awaited")
     before = streams.raw(redis.client, beats=True)[-1].listened
     ingestor.freeze()

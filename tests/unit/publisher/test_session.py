@@ -34,6 +34,7 @@ from relay.feedfile import parse
 from relay.feedfile.secrets import Secrets
 from relay.feeds import Peer
 from tests.support.peers import DEADLINE
+from tests.support.waiting import eventually
 
 log = logs.get("publisher")
 PEER = Peer("x", "s", "ws://example/somewhere")
@@ -281,7 +282,7 @@ async def test_what_few_at_a_time_confirm(link: Link, begin: Begin) -> None:
     sending = begin(Wire(most=40), manner=Manner(words, Conversation(words)))
     await sending.asked()
     assert len(sending.wire.messages) > 40
-    assert sending.position.confirmed == b"1-30"
+    await eventually(lambda: sending.position.confirmed == b"1-30", "that is saved")
     sending.wire.most = math.inf
     sending.wire.read()
     await sending.sent(50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -18,6 +19,7 @@ from orderer.operator import catch_up
 from orderer.settings import Settings
 from orderer.store import Store, Verdict
 from relay import keys
+from tests.simulation.controls import CONTIGUITY, FENCE, STANDING, without
 from tests.support import streams
 from tests.support.processes import command
 from tests.support.servers import Server
@@ -249,6 +251,32 @@ def test_an_input_that_went_back(redis: Server) -> None:
     assert ordered_ids(redis.client) == list(range(1, 11))
     assert asyncio.run(order(redis)) is Verdict.DONE
     assert ordered_ids(redis.client) == list(range(1, 21))
+
+
+CHECKS: dict[str, tuple[str, Callable[[Any], object], Verdict]] = {
+    "fence": (FENCE, lambda redis: redis.set("lease:{default}:orderer", "9:x"), Verdict.FENCED),
+    "commit": (
+        CONTIGUITY,
+        lambda redis: redis.hset("order:{default}", "commit", "x"),
+        Verdict.LOST,
+    ),
+    "end": (STANDING, lambda redis: redis.hset("next:{default}", "default", "1:3:2"), Verdict.LOST),
+}
+"""What the script that commits looks at before: the check, what it is to see, and what it says."""
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["as it is", "without the check"])
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_check_of_a_commit(redis: Server, name: str, broken: bool) -> None:
+    """What somebody else has put out, or an older Redis has forgotten, would be gone on with."""
+    check, change, verdict = CHECKS[name]
+    write_raw(redis.client, frames(range(1, 6)))
+    assert asyncio.run(order(redis)) is Verdict.DONE
+    write_raw(redis.client, frames(range(6, 11)))
+    with without(check)() if broken else contextlib.nullcontext():
+        said = asyncio.run(order(redis, meanwhile=lambda: change(redis.client)))
+    assert said is (Verdict.DONE if broken else verdict)
+    assert ordered_ids(redis.client) == list(range(1, 11 if broken else 6))
 
 
 # What an operator is told -------------------------------------------------------------------

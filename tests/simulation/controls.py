@@ -121,4 +121,5 @@ CONTROLS: dict[str, Control] = {
 
 BEGIN = {"contiguity off": 800}
 """The schedule to begin with, where a fault is rare: the fence sees nearly all of what contiguity
-would, and of the first thousand schedules it is 839 that needs it."""
+would, and of the first thousand schedules it is 839 that needs it. Each check by itself has its own
+test and control (`test_each_check_of_a_commit`)."""

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.processes import Service
 from tests.support.servers import Server, binary
 from tests.support.stack import Stack
 
@@ -34,6 +36,8 @@ TOGETHER = 0.005
 
 SHOWN = 16
 """Kinds of commands that are told."""
+
+LEASE_TTL = 3
 
 START = 60.0
 """Seconds within which all feeds must flow."""
@@ -83,11 +87,33 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(feeds: int, rate: float, seconds: float, *, commands: bool = False) -> None:
-    """Measure one pair, and print the row."""
+class Stage:
+    """A Redis, and the addresses of all feeds and endpoints for services around it."""
+
+    def __init__(self, redis: Server, start: Stack, port: int, feeds: int) -> None:
+        self.redis = redis
+        self._start = start
+        self._at = [f"f{feed}=ws://127.0.0.1:{port}/{{}}/{feed}" for feed in range(feeds)]
+
+    def services(self, **settings: Any) -> dict[str, Service]:
+        """Start one of each service, for all feeds."""
+        start, at = self._start, self._at
+        return {
+            "orderer": start.orderer(ORDERER_FIRST_ID=1, LEASE_TTL=LEASE_TTL, **settings),
+            "publisher": start.publisher(
+                *(one.format("out") for one in at), LEASE_TTL=LEASE_TTL, **settings
+            ),
+            "ingestor": start.ingestor(
+                *(one.format("raw") for one in at), LEASE_TTL=LEASE_TTL, **settings
+            ),
+        }
+
+
+@contextlib.asynccontextmanager
+async def staged(peers: Peers, feeds: int) -> AsyncIterator[Stage]:
+    """Serve the peers, and have a Redis, inside the `async with` block."""
     program = binary("valkey")
     assert program is not None
-    peers = Peers(feeds, rate)
     with tempfile.TemporaryDirectory() as directory:
         redis = Server(program, Path(directory), {"maxclients": "20000", "appendonly": "yes"})
         start = Stack(redis)
@@ -95,51 +121,51 @@ async def measure(feeds: int, rate: float, seconds: float, *, commands: bool = F
             async with serve(
                 peers.serve, "127.0.0.1", 0, compression=None, ping_interval=None
             ) as server:
-                port = server.sockets[0].getsockname()[1]
-                at = [f"f{feed}=ws://127.0.0.1:{port}/{{}}/{feed}" for feed in range(feeds)]
-                settings: dict[str, Any] = {"LEASE_TTL": 3, "LOG_LEVEL": "warning"}
-                services = {
-                    "orderer": start.orderer(ORDERER_FIRST_ID=1, **settings),
-                    "publisher": start.publisher(*(one.format("out") for one in at), **settings),
-                    "ingestor": start.ingestor(*(one.format("raw") for one in at), **settings),
-                }
-                pids = {name: service.pid for name, service in services.items()}
-                assert redis._process is not None
-                pids["redis"] = redis._process.pid
-                began = time.monotonic()
-                wanted = 2 if rate / feeds > 0.5 else 0
-                while min(peers.received) < wanted and time.monotonic() - began < START:  # noqa: ASYNC110 # nothing else tells
-                    await asyncio.sleep(0.2)
-                flowing = time.monotonic() - began
-                silent = sum(count < wanted for count in peers.received)
-                await asyncio.sleep(3 if wanted else 20)
-                before, calls = {name: cpu(pid) for name, pid in pids.items()}, executed(redis)
-                kinds = by_kind(redis) if commands else {}
-                received, peers.delays, at_first = sum(peers.received), [], time.monotonic()
-                await asyncio.sleep(seconds)
-                took = time.monotonic() - at_first
-                used = {name: 100 * (cpu(pid) - before[name]) / took for name, pid in pids.items()}
-                rates = (sum(peers.received) - received) / took, (executed(redis) - calls) / took
-                delays = sorted(peers.delays) or [0.0]
-                rose = {kind: count - kinds.get(kind, 0) for kind, count in by_kind(redis).items()}
-                print(
-                    f"{feeds:>5} feeds {rates[0]:>6.0f}/s  CPU {sum(used.values()):6.1f} % ("
-                    + ", ".join(f"{name} {share:.1f}" for name, share in used.items())
-                    + f")  p50 {1e3 * delays[len(delays) // 2]:.1f}"
-                    f"  p99 {1e3 * delays[int(len(delays) * 0.99)]:.1f} ms"
-                    f"  {rates[1]:.0f} commands/s"
-                    f"  {redis.client.info('clients')['connected_clients']} connections  MiB "
-                    + "/".join(str(service.memory >> 20) for service in services.values())
-                    + f"  flowing after {flowing:.1f} s  {silent} silent  {peers.jumps} jumps",
-                    flush=True,
-                )
-                if commands:
-                    most = sorted(rose.items(), key=lambda pair: -pair[1])[:SHOWN]
-                    each = (f"{kind} {count / took:.0f}/s" for kind, count in most)
-                    print("     ", ", ".join(each), flush=True)
+                yield Stage(redis, start, server.sockets[0].getsockname()[1], feeds)
         finally:
             start.close()
             redis.close()
+
+
+async def measure(feeds: int, rate: float, seconds: float, *, commands: bool = False) -> None:
+    """Measure one pair, and print the row."""
+    peers = Peers(feeds, rate)
+    async with staged(peers, feeds) as stage:
+        redis, services = stage.redis, stage.services(LOG_LEVEL="warning")
+        pids = {name: service.pid for name, service in services.items()}
+        assert redis._process is not None
+        pids["redis"] = redis._process.pid
+        began = time.monotonic()
+        wanted = 2 if rate / feeds > 0.5 else 0
+        while min(peers.received) < wanted and time.monotonic() - began < START:  # noqa: ASYNC110 # nothing else tells
+            await asyncio.sleep(0.2)
+        flowing = time.monotonic() - began
+        silent = sum(count < wanted for count in peers.received)
+        await asyncio.sleep(3 if wanted else 20)
+        before, calls = {name: cpu(pid) for name, pid in pids.items()}, executed(redis)
+        kinds = by_kind(redis) if commands else {}
+        received, peers.delays, at_first = sum(peers.received), [], time.monotonic()
+        await asyncio.sleep(seconds)
+        took = time.monotonic() - at_first
+        used = {name: 100 * (cpu(pid) - before[name]) / took for name, pid in pids.items()}
+        rates = (sum(peers.received) - received) / took, (executed(redis) - calls) / took
+        delays = sorted(peers.delays) or [0.0]
+        rose = {kind: count - kinds.get(kind, 0) for kind, count in by_kind(redis).items()}
+        print(
+            f"{feeds:>5} feeds {rates[0]:>6.0f}/s  CPU {sum(used.values()):6.1f} % ("
+            + ", ".join(f"{name} {share:.1f}" for name, share in used.items())
+            + f")  p50 {1e3 * delays[len(delays) // 2]:.1f}"
+            f"  p99 {1e3 * delays[int(len(delays) * 0.99)]:.1f} ms"
+            f"  {rates[1]:.0f} commands/s"
+            f"  {redis.client.info('clients')['connected_clients']} connections  MiB "
+            + "/".join(str(service.memory >> 20) for service in services.values())
+            + f"  flowing after {flowing:.1f} s  {silent} silent  {peers.jumps} jumps",
+            flush=True,
+        )
+        if commands:
+            most = sorted(rose.items(), key=lambda pair: -pair[1])[:SHOWN]
+            each = (f"{kind} {count / took:.0f}/s" for kind, count in most)
+            print("     ", ", ".join(each), flush=True)
 
 
 def by_kind(redis: Server) -> dict[str, int]:

@@ -10,25 +10,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
 import orjson
 import uvloop
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.server import ServerConnection
 from websockets.protocol import State
 
-from tests.support.servers import Server, binary
-from tests.support.stack import Stack
+from tests.support.servers import Server
 
-from .feeds import START, Peers
+from .feeds import LEASE_TTL, START, Peers, staged
 
 REPLICAS = 3
-LEASE_TTL = 3
 AGAIN = 50
 """Messages that a feed says again on a new connection."""
 
@@ -92,52 +86,29 @@ def shares(redis: Server) -> str:
 
 async def measure(feeds: int, rate: float) -> None:
     """Start everything, kill, and tell."""
-    program = binary("valkey")
-    assert program is not None
     peers = Saying(feeds, rate)
-    with tempfile.TemporaryDirectory() as directory:
-        redis = Server(program, Path(directory), {"maxclients": "20000", "appendonly": "yes"})
-        start = Stack(redis)
-        try:
-            async with serve(
-                peers.serve, "127.0.0.1", 0, compression=None, ping_interval=None
-            ) as server:
-                port = server.sockets[0].getsockname()[1]
-                at = [f"f{feed}=ws://127.0.0.1:{port}/{{}}/{feed}" for feed in range(feeds)]
-                settings = {"LEASE_TTL": LEASE_TTL, "LOG_LEVEL": "error"}
-                began = time.monotonic()
-                services = [
-                    each
-                    for _ in range(REPLICAS)
-                    for each in (
-                        start.orderer(ORDERER_FIRST_ID=1, **settings),
-                        start.publisher(*(one.format("out") for one in at), **settings),
-                        start.ingestor(*(one.format("raw") for one in at), **settings),
-                    )
-                ]
-                while min(peers.received) < 2 and time.monotonic() - began < START:  # noqa: ASYNC110 # nothing else tells
-                    await asyncio.sleep(0.1)
-                print(f"  {feeds} feeds, flowing after {time.monotonic() - began:.1f} s")
-                await asyncio.sleep(CALM)
-                print(f"  shares before: {shares(redis)}", flush=True)
-                peers.killed = time.monotonic()
-                for service in services[:3]:
-                    service.kill()
-                await asyncio.sleep(CALM)
-                silent = [feed for feed in range(feeds) if feed not in peers.after]
-                worst = sorted(peers.after.values()) or [0.0]
-                print(f"  shares after:  {shares(redis)}")
-                print(
-                    f"  latest message after the kill: {worst[-1]:.2f} s late (half of the feeds"
-                    f" {worst[len(worst) // 2]:.2f} s); LEASE_TTL + 1 s is {LEASE_TTL + 1} s;"
-                    f" silent feeds: {len(silent)}"
-                )
-                gaps = sum(redis.client.xlen(key) for key in redis.client.keys("gaps:*"))
-                print(f"  {sum(peers.received)} messages, {peers.jumps} jumps, {gaps} gaps")
-        finally:
-            with contextlib.suppress(AssertionError, ConnectionClosed):
-                start.close()
-            redis.close()
+    async with staged(peers, feeds) as stage:
+        redis, began = stage.redis, time.monotonic()
+        replicas = [stage.services(LOG_LEVEL="error") for _ in range(REPLICAS)]
+        while min(peers.received) < 2 and time.monotonic() - began < START:  # noqa: ASYNC110 # nothing else tells
+            await asyncio.sleep(0.1)
+        print(f"  {feeds} feeds, flowing after {time.monotonic() - began:.1f} s")
+        await asyncio.sleep(CALM)
+        print(f"  shares before: {shares(redis)}", flush=True)
+        peers.killed = time.monotonic()
+        for service in replicas[0].values():
+            service.kill()
+        await asyncio.sleep(CALM)
+        silent = [feed for feed in range(feeds) if feed not in peers.after]
+        worst = sorted(peers.after.values()) or [0.0]
+        print(f"  shares after:  {shares(redis)}")
+        print(
+            f"  latest message after the kill: {worst[-1]:.2f} s late (half of the feeds"
+            f" {worst[len(worst) // 2]:.2f} s); LEASE_TTL + 1 s is {LEASE_TTL + 1} s;"
+            f" silent feeds: {len(silent)}"
+        )
+        gaps = sum(redis.client.xlen(key) for key in redis.client.keys("gaps:*"))
+        print(f"  {sum(peers.received)} messages, {peers.jumps} jumps, {gaps} gaps")
 
 
 def main() -> None:

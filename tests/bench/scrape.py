@@ -10,19 +10,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import tempfile
 import time
-from pathlib import Path
 from statistics import median
 
 import uvloop
-from websockets.asyncio.server import serve
 
 from tests.support.processes import Service
-from tests.support.servers import Server, binary
-from tests.support.stack import Stack
 
-from .feeds import START, Peers, cpu
+from .feeds import START, Peers, cpu, staged
 
 BETWEEN = 0.3
 """Seconds between two scrapes."""
@@ -96,30 +91,13 @@ async def scrape(service: Service, times: int) -> str:
 
 async def measure(feeds: int, times: int) -> None:
     """Start everything, and measure one service after the other."""
-    program = binary("valkey")
-    assert program is not None
     peers = Peers(feeds, feeds / 60)
-    with tempfile.TemporaryDirectory() as directory:
-        redis = Server(program, Path(directory), {"maxclients": "20000", "appendonly": "yes"})
-        start = Stack(redis)
-        try:
-            async with serve(
-                peers.serve, "127.0.0.1", 0, compression=None, ping_interval=None
-            ) as server:
-                port = server.sockets[0].getsockname()[1]
-                at = [f"f{feed}=ws://127.0.0.1:{port}/{{}}/{feed}" for feed in range(feeds)]
-                services = (
-                    start.orderer(ORDERER_FIRST_ID=1, LEASE_TTL=3),
-                    start.publisher(*(one.format("out") for one in at), LEASE_TTL=3),
-                    start.ingestor(*(one.format("raw") for one in at), LEASE_TTL=3),
-                )
-                await asyncio.sleep(START)  # each has sent a message
-                print(f"{feeds} feeds, {times} scrapes each:")
-                for service in services:
-                    print(f"  {service.module:<9} {await scrape(service, times)}", flush=True)
-        finally:
-            start.close()
-            redis.close()
+    async with staged(peers, feeds) as stage:
+        services = stage.services()
+        await asyncio.sleep(START)  # each has sent a message
+        print(f"{feeds} feeds, {times} scrapes each:")
+        for name, service in services.items():
+            print(f"  {name:<9} {await scrape(service, times)}", flush=True)
 
 
 def main() -> None:

@@ -6,9 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import streams
+from tests.support.handshakes import Handshakes
 from tests.support.processes import Service, command
 from tests.support.replay import Replay
 from tests.support.servers import Server
@@ -83,43 +81,16 @@ def test_transcripts(
         assert secret not in "\n".join(service.lines)
 
 
-class Answering:
-    """A server that keeps what it is asked, and answers each handshake as it is told."""
-
-    def __init__(self, answers: list[bytes]) -> None:
-        self.heads: list[bytes] = []
-        self.times: list[float] = []
-        self._answers = answers
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.origin = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection:
-                head = b""
-                while not head.endswith(b"\r\n\r\n"):
-                    head += connection.recv(4096) or b"\r\n\r\n"
-                self.times.append(time.monotonic())
-                self.heads.append(head)
-                connection.sendall(self._answers[min(len(self.heads), len(self._answers)) - 1])
-
-    def close(self) -> None:
-        """End it."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+def answering(*answers: bytes) -> Handshakes:
+    """Start a server that answers each handshake as it is told, at last always the same."""
+    left = list(answers)
+    return Handshakes(lambda _: left.pop(0) if len(left) > 1 else left[0])
 
 
 @one_server
 def test_a_no_is_not_asked_for_again_and_again(redis: Server, start: Stack, tmp_path: Path) -> None:
     """A feed that does not want us would lock us out for asking; or our token be in the log."""
-    server = Answering([b"HTTP/1.1 401 No s3cr3t\r\nContent-Length: 0\r\n\r\n"])
+    server = answering(b"HTTP/1.1 401 No s3cr3t\r\nContent-Length: 0\r\n\r\n")
     text = f"""
         [feed.a]
         url = "{server.origin}/x?token=${{TOKEN}}"
@@ -130,7 +101,7 @@ def test_a_no_is_not_asked_for_again_and_again(redis: Server, start: Stack, tmp_
     """
     service = ingestor(start, tmp_path / "feeds.toml", text, TOKEN="s3cr3t+/")
     until(lambda: sum(b"/x?" in head for head in server.heads) >= 4, "it has asked four times")
-    server.close()
+    server.stop()
     asked = [
         (at, head)
         for at, head in zip(server.times, server.heads, strict=True)
@@ -160,7 +131,7 @@ def test_credentials_are_asked_for_before_each_connect(
     redis: Server, start: Stack, tmp_path: Path
 ) -> None:
     """A single-use token would be used twice, or a wrong one for ever."""
-    server = Answering([b"HTTP/1.1 503 Later\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"])
+    server = answering(b"HTTP/1.1 503 Later\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
     helper = tmp_path / "token"
     helper.write_text(
         f"#!/bin/sh\necho x >> {tmp_path}/count\necho TOKEN=t$(wc -l < {tmp_path}/count)\n"
@@ -173,7 +144,7 @@ def test_credentials_are_asked_for_before_each_connect(
     """
     ingestor(start, tmp_path / "feeds.toml", text)
     until(lambda: len(server.heads) >= 3, "it has asked three times")
-    server.close()
+    server.stop()
     assert [head.split()[1] for head in server.heads[:3]] == [b"/?t=t1", b"/?t=t2", b"/?t=t3"]
     assert server.times[1] - server.times[0] > 0.9
 
@@ -217,11 +188,11 @@ def test_trying(name: str, play: Callable[[Transcript], Replay], tmp_path: Path)
 
 def test_trying_in_vain(tmp_path: Path) -> None:
     """A user would see a traceback, or a token."""
-    server = Answering([b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"])
+    server = answering(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
     file = tmp_path / "feeds.toml"
     file.write_text(f'[feed.a]\nurl = "{server.origin}/?t=${{TOKEN}}"\n[feed.b]\nurl = "ws://h"\n')
     tried = command("ingestor", "try", "a", FEEDS_FILE=file, TOKEN="s3cr3t")
-    server.close()
+    server.stop()
     assert tried.returncode == 1
     assert tried.stdout == "no connection: server rejected WebSocket connection: HTTP 401\n"
     tried = command("ingestor", "try", FEEDS_FILE=file, TOKEN="s3cr3t")

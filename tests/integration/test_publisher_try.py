@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from tests.support.handshakes import Handshakes, accepted
 from tests.support.processes import command
 from tests.support.servers import free_port
 from tests.support.stranger import Endpoint, Received
@@ -26,53 +24,23 @@ TABLE = """
 """
 
 
-class Raw:
-    """A server that takes each handshake, says these bytes with it, if any, and is gone.
+def silent() -> Handshakes:
+    """Start a server that takes each handshake, reads until it is left, and never says a word."""
 
-    Without any it reads until it is left, and never says a word.
-    """
+    def stay(connection: socket.socket) -> None:
+        while connection.recv(4096)[:1] not in (b"", b"\x88"):
+            pass
 
-    def __init__(self, said: bytes = b"") -> None:
-        self._said = said
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}/x"
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection:
-                head = b""
-                while not head.endswith(b"\r\n\r\n"):
-                    head += connection.recv(4096)
-                [key] = re.findall(rb"(?i)sec-websocket-key: (\S+)", head)
-                accept = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-                connection.sendall(
-                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                    b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
-                    + base64.b64encode(accept) + b"\r\n\r\n" + self._said
-                )  # fmt: skip
-                while connection.recv(4096)[:1] not in (b"", b"\x88") and not self._said:
-                    pass
-
-    def stop(self) -> None:
-        """End it."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
+    return Handshakes(accepted, stay)
 
 
-Ending = Callable[[Endpoint | Raw], None]
+Ending = Callable[[Endpoint | Handshakes], None]
 
 
 @pytest.fixture
 def ending() -> Iterator[Ending]:
     """Stop servers when the test ends."""
-    running: list[Endpoint | Raw] = []
+    running: list[Endpoint | Handshakes] = []
     yield running.append
     for server in running:
         server.stop()
@@ -177,12 +145,12 @@ def test_a_plain_endpoint(ending: Ending, attempt: Try) -> None:
 
 def test_an_endpoint_without_pongs(ending: Ending, attempt: Try) -> None:
     """It would be left and tried again for ever at work, and nobody had said so before."""
-    endpoint = Raw()
+    endpoint = silent()
     ending(endpoint)
-    tried = attempt(endpoint.url, seconds=0.5)
+    tried = attempt(endpoint.origin, seconds=0.5)
     assert tried.returncode == 1
     assert "nothing would count as delivered" in tried.stdout
-    assert attempt(endpoint.url, 'ack = "ok"\n', seconds=0.5).returncode == 0
+    assert attempt(endpoint.origin, 'ack = "ok"\n', seconds=0.5).returncode == 0
 
 
 def test_an_endpoint_that_closes(ending: Ending, attempt: Try) -> None:
@@ -199,9 +167,10 @@ def test_an_endpoint_that_closes(ending: Ending, attempt: Try) -> None:
 @pytest.mark.parametrize("service", ["publisher", "ingestor"])
 def test_a_no_right_after_the_handshake(service: str, ending: Ending, tmp_path: Path) -> None:
     """Who says no before we have said anything would leave us with a traceback, or unheard."""
-    server = Raw(b"\x81\x06go off" + b"\x88\x04" + (1008).to_bytes(2, "big") + b"no")
+    said = b"\x81\x06go off" + b"\x88\x04" + (1008).to_bytes(2, "big") + b"no"
+    server = Handshakes(lambda head: accepted(head) + said)
     ending(server)
-    words = f'url = "{server.url}"\nopen_message = "hello"\n'
+    words = f'url = "{server.origin}"\nopen_message = "hello"\n'
     file = tmp_path / "feeds.toml"
     file.write_text(f"[feed.a]\n{words}[feed.a.endpoint.b]\n{words}")
     tried = command(service, "try", FEEDS_FILE=file)

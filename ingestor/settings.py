@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from chassis.settings import REQUIRED, WithEnviron, WithRedis, integer, number, setting
-from relay.feeds import FeedsFile, Peer, feeds_file, peers
+from relay.feeds import FILE, FeedsFile, Peer, feeds_file, peers
 from relay.lanes import Own
 
 MOST_OWN = 1_000_000
@@ -31,10 +31,10 @@ class Settings(WithRedis):
         peers(repeatable=True),
         REQUIRED,
         "the unordered feed, ws:// or wss://; several: [feed=]url separated by spaces",
-        unless=("FEEDS_FILE", ()),
+        unless=(FILE, ()),
     )
     feeds: FeedsFile = setting(  # noqa: RUF009 - it makes a field()
-        "FEEDS_FILE",
+        FILE,
         WithEnviron(feeds_file(feeds=True)),
         "",
         "a feeds.toml (see feeds.example.toml), in place of `INGESTOR_URL`; SIGHUP reads it again",

@@ -177,12 +177,8 @@ def steps(commit: Commit, target: Target, lease: str, now: int) -> Iterator[Step
             )
             reached[which] = after
         came = sum(change.after.serial - change.before.serial for change in changes)
-        before, mark = (
-            mark,
-            mark._replace(
-                serial=mark.serial + came, lines=commit.after.lines, words=commit.after.words
-            ),
-        )
+        before, told = mark, commit.after
+        mark = mark._replace(serial=mark.serial + came, lines=told.lines, words=told.words)
         if not births or at >= births[-1]:
             mark = mark._replace(seen=commit.after.seen)
         yield _step(changes, before, mark, target, lease, now)

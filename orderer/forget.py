@@ -20,19 +20,17 @@ from chassis.lease import Lease, fence_key, instance_name, lease_key
 from chassis.redis import Link, Script, checked, pairs
 from relay import forgotten, keys, lanes, raw, standing
 from relay.entry import START, position
+from relay.feeds import FILE
 from relay.forgotten import Forgotten
 
 from .lines import Lines
-from .settings import FILE, Settings
+from .settings import Settings
 
 _FORGET = Script(resources.files(__package__).joinpath("forget.lua").read_text())
 
 HELD = 10.0
 """Seconds for which the verb holds the lease at most; the lane stands still for so long if it is
 killed meanwhile."""
-
-SCAN = 1000
-"""Keys that one step of a search passes over."""
 
 READ_ENTRIES = 50
 """Entries of the input to read at a time."""
@@ -129,7 +127,8 @@ def check(found: Found, feed: str, lane: str, *, force: bool) -> str:
 
 async def _find(link: Link, feed: str, lane: str) -> Found:
     """Look at all there is of a feed."""
-    names = sorted(await _scan(link, keys.of_lane(lane)))
+    found = await link.scan(keys.of_lane(lane))
+    names = sorted(name.decode(errors="replace") for name in found)
     leases = [name for name in names if name.startswith(_leases(lane))]
     prefix = keys.sink(lane, feed, "")
     sinks = [name for name in names if name.startswith(prefix)]
@@ -176,16 +175,6 @@ async def _find(link: Link, feed: str, lane: str) -> Found:
 
 def _leases(lane: str) -> str:
     return lease_key(lane, "")
-
-
-async def _scan(link: Link, pattern: str) -> set[str]:
-    """List the keys that a pattern fits."""
-    cursor, found = b"0", set[str]()
-    while True:
-        cursor, names = await link.send("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN)
-        found |= {name.decode() for name in names}
-        if cursor == b"0":
-            return found
 
 
 async def _read_on(

@@ -31,6 +31,7 @@ from chassis.settings import SettingsError, load
 from relay import keys, lanes, standing
 from relay.entry import START, position
 from relay.feedfile import left
+from relay.feeds import FILE
 from relay.reading import ReadSize
 
 from .feed import Feed
@@ -38,7 +39,7 @@ from .forget import Refused, forget
 from .lane import Lane
 from .notices import reasons
 from .sequence import Sequence
-from .settings import CAPACITY_BYTES, FILE, Settings
+from .settings import CAPACITY_BYTES, Settings
 from .store import READ_MESSAGES, Store, Verdict
 
 SEIZED = 30.0

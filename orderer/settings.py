@@ -10,7 +10,7 @@ from typing import Any
 from chassis.settings import WithEnviron, WithRedis, either, integer, number, setting, text
 from relay.feedfile import ANY, CONNECTION, NEVER, left
 from relay.feedfile import Feed as Words
-from relay.feeds import FeedsFile, feeds_file
+from relay.feeds import FILE, FeedsFile, feeds_file
 from relay.frames.reader import Reader
 from relay.messages import LARGEST
 
@@ -19,8 +19,6 @@ from .reorder.limits import Limits, Order
 
 CAPACITY_BYTES = 256 * 1024 * 1024
 """Bytes of held messages at which the oldest gap is given up, whatever their number."""
-
-FILE = "FEEDS_FILE"
 
 LEAST_JUMP = 1000
 """Ids; however small the capacity, a frame no farther ahead than this is no outlier."""

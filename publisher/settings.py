@@ -15,7 +15,7 @@ from chassis.settings import (
     setting,
 )
 from relay.feedfile import Endpoint
-from relay.feeds import FeedsFile, Peer, feeds_file, peers, sink
+from relay.feeds import FILE, FeedsFile, Peer, feeds_file, peers, sink
 
 AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"
@@ -30,10 +30,10 @@ class Settings(WithRedis):
         peers(repeatable=False),
         REQUIRED,
         "the ordered endpoint, ws:// or wss://; several: [feed=]url separated by spaces",
-        unless=("FEEDS_FILE", ()),
+        unless=(FILE, ()),
     )
     feeds: FeedsFile = setting(  # noqa: RUF009 - it makes a field()
-        "FEEDS_FILE",
+        FILE,
         WithEnviron(feeds_file(endpoints=True)),
         "",
         "a feeds.toml (see feeds.example.toml), in place of `PUBLISHER_URL`; SIGHUP reads it again",

@@ -16,6 +16,9 @@ from .feedfile import Endpoint, Feed, FeedFileError, load
 
 DEFAULT_FEED = "default"
 
+FILE = "FEEDS_FILE"
+"""The setting that names the file of feeds."""
+
 
 class Peer(NamedTuple):
     """A WebSocket peer of a feed: where it is, and its name in keys, logs and metrics."""

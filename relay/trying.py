@@ -20,6 +20,7 @@ from chassis import output
 from chassis.websocket import BatchingClient, ConnectionClosed, InvalidHandshake, dial
 
 from .feedfile import FeedFileError
+from .feeds import FILE
 from .talking import NotReady, Talk, send, wall
 
 T = TypeVar("T")
@@ -28,8 +29,8 @@ SECONDS = 10.0
 
 LONGEST = 86400.0
 
-FILE = "feeds.toml"
-"""Where the feeds are, unless FEEDS_FILE says otherwise."""
+USUAL = "feeds.toml"
+"""Where the feeds are, unless the setting says otherwise."""
 
 
 class Trial(Protocol):
@@ -142,7 +143,7 @@ def main(
         parser.add_argument(name, nargs="?", default="", help=what)
     parser.add_argument("--seconds", type=_seconds, default=SECONDS, help="how long (%(default)g)")
     chosen = parser.parse_args(arguments)
-    file = os.environ.get("FEEDS_FILE", "").strip() or FILE
+    file = os.environ.get(FILE, "").strip() or USUAL
     try:
         trying = choose(file, *[getattr(chosen, name) for name in names])
     except FeedFileError as error:

@@ -3,7 +3,7 @@
 from chassis.metrics import Counter, Gauge, Histogram
 
 FEED_MESSAGES = Counter(
-    "simulator_feed_messages_total", "Messages of the feed by what became of them.", ["kind"]
+    "simulator_feed_messages", "Messages of the feed by what became of them.", ["kind"]
 )
 SENT = FEED_MESSAGES.labels("sent")
 REPEATED = FEED_MESSAGES.labels("repeated")
@@ -11,32 +11,28 @@ LOST = FEED_MESSAGES.labels("lost")
 GARBAGE = FEED_MESSAGES.labels("garbage")
 FEED_CONNECTIONS = Gauge("simulator_feed_connections", "Connections to the feed that are open.")
 FEED_DISCONNECTIONS = Counter(
-    "simulator_feed_disconnections_total", "Times that the feed closed all its connections."
+    "simulator_feed_disconnections", "Times that the feed closed all its connections."
 )
 FEED_STUCK = Counter(
-    "simulator_feed_stuck_total", "Connections to the feed dropped since they did not read."
+    "simulator_feed_stuck", "Connections to the feed dropped since they did not read."
 )
 
 ENDPOINT_CONNECTIONS = Gauge(
     "simulator_endpoint_connections", "Connections to the endpoint that are open."
 )
-ENDPOINT_REFUSALS = Counter(
-    "simulator_endpoint_refusals_total", "Connections that the endpoint refused."
-)
-RECEIVED = Counter("simulator_endpoint_received_total", "Messages that the endpoint received.")
+ENDPOINT_REFUSALS = Counter("simulator_endpoint_refusals", "Connections that the endpoint refused.")
+RECEIVED = Counter("simulator_endpoint_received", "Messages that the endpoint received.")
 OUT_OF_ORDER = Counter(
-    "simulator_endpoint_out_of_order_total",
+    "simulator_endpoint_out_of_order",
     "Messages that were not above everything before them on their connection.",
 )
 ENDPOINT_REPEATED = Counter(
-    "simulator_endpoint_repeated_total", "Messages that the endpoint had received before."
+    "simulator_endpoint_repeated", "Messages that the endpoint had received before."
 )
 CORRUPTED = Counter(
-    "simulator_endpoint_corrupted_total", "Messages that were not what the feed had sent."
+    "simulator_endpoint_corrupted", "Messages that were not what the feed had sent."
 )
-UNKNOWN = Counter(
-    "simulator_endpoint_unknown_total", "Messages with ids that the feed had not sent."
-)
+UNKNOWN = Counter("simulator_endpoint_unknown", "Messages with ids that the feed had not sent.")
 DELAY = Histogram(
     "simulator_endpoint_delay_seconds", "Time from the feed's sending to the endpoint's receipt."
 ).labels()

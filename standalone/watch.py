@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from relay.feedfile import FeedFileError, load
+from relay.feeds import FILE
 
 from .services import RELAY
 from .stack import ROOT, Stack
-
-FILE = "FEEDS_FILE"
 
 
 class Watched:

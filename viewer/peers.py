@@ -14,9 +14,6 @@ from relay import keys
 FRESH = 5.0
 """Seconds for which a scan holds good; it passes over all keys, as no list has these names."""
 
-SCAN = 1000
-"""Keys that one step passes over."""
-
 _OWNER = re.compile(r"\{([^}]*)\}:(.*)", re.DOTALL)
 
 
@@ -44,24 +41,16 @@ class Peers:
         Raises what the link raises.
         """
         if clock.monotonic() - self._scanned >= FRESH:
-            self._roles = by_lane(await self._scan(lease_key("*", "*")))
-            self._sinks = by_lane(await self._scan(keys.sink("*", "*", "*")))
+            self._roles = by_lane(await self._link.scan(lease_key("*", "*")))
+            self._sinks = by_lane(await self._link.scan(keys.sink("*", "*", "*")))
             self._scanned = clock.monotonic()
         return Found(self._roles.get(lane, []), self._sinks.get(lane, []))
 
-    async def _scan(self, pattern: str) -> list[str]:
-        cursor, found = b"0", list[str]()
-        while True:
-            cursor, names = await self._link.send("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN)
-            found += [name.decode(errors="replace") for name in names]
-            if cursor == b"0":
-                return found
 
-
-def by_lane(names: Iterable[str]) -> dict[str, list[str]]:
+def by_lane(names: Iterable[bytes]) -> dict[str, list[str]]:
     """Sort what names of keys say behind the lane's, by the lane."""
     found: dict[str, list[str]] = {}
     for name in sorted(names):
-        if owned := _OWNER.search(name):
+        if owned := _OWNER.search(name.decode(errors="replace")):
             found.setdefault(owned[1], []).append(owned[2])
     return found

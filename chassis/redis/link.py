@@ -34,6 +34,9 @@ MOST_TIMEOUT = 1.5
 REFUSED = 2.0
 """Seconds after a refused write for which answers to other commands prove nothing."""
 
+SCAN = 1000
+"""Keys that one step of a scan passes over."""
+
 BLOCK_MS = 1000
 """Milliseconds that a blocking read waits for something new."""
 
@@ -160,6 +163,15 @@ class Link:
         loads = [("SCRIPT", "LOAD", _SOURCES[sha]) for sha in {command[1] for command in commands}]
         replies = await self._commands.exchange([*loads, *commands])
         return replies[len(loads) :]
+
+    async def scan(self, pattern: str) -> set[bytes]:
+        """List the keys that a pattern fits: it passes over all there are, and locks nobody out."""
+        cursor, found = b"0", set[bytes]()
+        while True:
+            cursor, names = await self.send("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN)
+            found.update(names)
+            if cursor == b"0":
+                return found
 
     async def read(
         self, cursors: Mapping[str, bytes], *, count: int, block: bool = True

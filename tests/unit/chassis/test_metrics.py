@@ -72,7 +72,7 @@ def test_counters_and_gauges_like_the_originals(told: list[tuple[str, float]]) -
     for library, registry in ((metrics, ours), (prometheus_client, theirs)):
         counter = library.Counter("seen", "A\nb\\c", ["feed", "at"], registry=registry)
         gauge = library.Gauge("level", "A level", ["feed"], registry=registry)
-        plain = library.Counter("plain_total", "Without labels", registry=registry)
+        plain = library.Counter("plain", "Without labels", registry=registry)
         low = library.Gauge("low", "Asked for", registry=registry)
         for name, number in told:
             counter.labels(name, "x").inc(number)

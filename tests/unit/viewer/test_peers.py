@@ -15,6 +15,9 @@ def test_what_there_is_of_a_lane() -> None:
         lease_key("a", keys.lines_role(1)),
         lease_key("b", keys.PUBLISHER),
     ]
-    assert by_lane(leases) == {"a": [keys.lines_role(1), keys.ORDERER], "b": [keys.PUBLISHER]}
+    assert by_lane([name.encode() for name in leases]) == {
+        "a": [keys.lines_role(1), keys.ORDERER],
+        "b": [keys.PUBLISHER],
+    }
     sinks = [keys.sink("+1", "b", sink), keys.sink("a", "a", gone)]
-    assert by_lane(sinks) == {"+1": [f"b:{sink}"], "a": [gone]}
+    assert by_lane([name.encode() for name in sinks]) == {"+1": [f"b:{sink}"], "a": [gone]}
